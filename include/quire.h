@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * quire.h: compact, drain and give back memory that is in use, and name what cannot move.
+ *
+ * A frame is a place, a folio a thing, a pin keeps an address, an owner is who is asked.
+ */
+#ifndef QUIRE_H
+#define QUIRE_H
+
+#include <quire/base.h>
+#include <quire/folio.h>
+#include <quire/instance.h>
+#include <quire/move.h>
+#include <quire/owner.h>
+#include <quire/pin.h>
+#include <quire/plan.h>
+#include <quire/read.h>
+
+#endif

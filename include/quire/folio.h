@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * folio.h: things with an identity.
+ *
+ * A folio is 2^order frames of content with one owner. Its handle stays valid when it moves; only
+ * its frame changes. A reference keeps it alive and never blocks a move (design, decision 2);
+ * addresses come from pins (pin.h) and read sections (read.h).
+ */
+#ifndef QUIRE_FOLIO_H
+#define QUIRE_FOLIO_H
+
+#include <quire/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Makes a folio of 4096 << order bytes, order 0 to 9, with one reference, the caller's. Its content
+ * is whatever its frames held before: write it before it is read.
+ * -EINVAL  order over 9
+ * -ENOMEM  no aligned free place, or no memory
+ * -ENXIO   in a child of fork(): the arena is the parent's
+ */
+QUIRE_EXPORT QUIRE_MUST_USE int quire_folio_create(struct quire_owner *owner, unsigned order,
+						   struct quire_folio **folio);
+
+struct quire_folio_args {
+	size_t size;
+	unsigned order;
+	unsigned at_set;       /* 1: at says where; 0: anywhere */
+	struct quire_frame at; /* its first frame, aligned to the order */
+	void *private_data;    /* there before any op can see the folio */
+};
+#define QUIRE_FOLIO(...)                                                                           \
+	(&(const struct quire_folio_args){ .size = sizeof(struct quire_folio_args), __VA_ARGS__ })
+
+/*
+ * The same, with a place or a private pointer. Besides:
+ * -EINVAL  at is not aligned or not in the arena     -EBUSY  at is not free
+ */
+QUIRE_EXPORT QUIRE_MUST_USE int quire_folio_create_with(struct quire_owner *owner,
+							const struct quire_folio_args *args,
+							struct quire_folio **folio);
+
+/* Takes one more reference. The caller has one, or is in a read section and gets false if it is dead. */
+QUIRE_EXPORT bool quire_folio_get(struct quire_folio *folio);
+
+/*
+ * Drops a reference. With the last one the owner's free op runs, here, and the frames go back as
+ * soon as no pin and no reader is left. put(NULL) does nothing. Any thread; does not sleep.
+ */
+QUIRE_EXPORT void quire_folio_put(struct quire_folio *folio);
+
+static inline unsigned quire_folio_order(const struct quire_folio *folio)
+{
+	return (unsigned)(__atomic_load_n(&folio->word_, __ATOMIC_RELAXED) >>
+			  QUIRE_WORD_ORDER_SHIFT_) &
+	       15u;
+}
+
+static inline size_t quire_folio_bytes(const struct quire_folio *folio)
+{
+	return (size_t)QUIRE_FRAME_BYTES << quire_folio_order(folio);
+}
+
+/* Where it is now; without a pin it may be elsewhere by the time this returns. */
+static inline struct quire_frame quire_folio_frame(const struct quire_folio *folio)
+{
+	return quire_frame((uint32_t)(__atomic_load_n(&folio->word_, __ATOMIC_RELAXED) &
+				      QUIRE_WORD_FRAME_MASK_));
+}
+
+/* true from its isolation until its publication or putback. A hint, for statistics. */
+static inline bool quire_folio_on_the_move(const struct quire_folio *folio)
+{
+	return (__atomic_load_n(&folio->word_, __ATOMIC_RELAXED) & QUIRE_ISOLATED_) != 0;
+}
+
+static inline struct quire_owner *quire_folio_owner(const struct quire_folio *folio)
+{
+	return folio->owner_;
+}
+
+/* The owner's pointer. Set it at creation where an op may need it. */
+static inline void *quire_folio_private(const struct quire_folio *folio)
+{
+	return __atomic_load_n(&folio->private_, __ATOMIC_ACQUIRE);
+}
+
+static inline void quire_folio_set_private(struct quire_folio *folio, void *data)
+{
+	__atomic_store_n(&folio->private_, data, __ATOMIC_RELEASE);
+}
+
+/*
+ * The content of a folio that is dead, inside its free op; of any other folio this is an address
+ * that nothing holds still. NULL never.
+ */
+static inline void *quire_folio_content(const struct quire_folio *folio)
+{
+	const struct quire_owner_head_ *head = (const struct quire_owner_head_ *)(const void *)folio->owner_;
+
+	return head->base + ((size_t)quire_folio_frame(folio).n << QUIRE_FRAME_SHIFT);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

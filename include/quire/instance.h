@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * instance.h: a quire: one arena of frames, its owners, its counters.
+ */
+#ifndef QUIRE_INSTANCE_H
+#define QUIRE_INSTANCE_H
+
+#include <quire/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum quire_log_level { QUIRE_LOG_ERROR = 0, QUIRE_LOG_WARNING = 1, QUIRE_LOG_INFO = 2 };
+
+struct quire_options {
+	size_t size;          /* sizeof(struct quire_options) */
+	uint32_t abi;         /* QUIRE_ABI */
+	uint32_t flags;       /* must be 0 */
+	uint64_t arena_bytes; /* rounded up to 2 MiB; 2 MiB to 8 TiB; no default */
+	/*
+	 * How long a move may wait for one folio in mode SYNC where no budget says otherwise,
+	 * in nanoseconds; 0: one second.
+	 */
+	uint64_t deadline_ns;
+	/* What the library has to say; NULL: nothing is said. Called from any thread, no lock held. */
+	void (*log)(void *arg, enum quire_log_level level, const char *message);
+	void *log_arg;
+};
+
+/* QUIRE_OPTIONS(.arena_bytes = 64 << 20), in C. */
+#define QUIRE_OPTIONS(...)                                                                         \
+	(&(const struct quire_options){                                                            \
+		.size = sizeof(struct quire_options), .abi = QUIRE_ABI, __VA_ARGS__ })
+
+/*
+ * Makes a quire. Its memory is a memory file of its own, mapped once: the direct map.
+ * -EINVAL  options that make no sense     -EPROTO  another ABI than the library's
+ * -ENOMEM  no memory or address space     or what memfd_create, ftruncate, mmap answered
+ */
+QUIRE_EXPORT QUIRE_MUST_USE int quire_create(const struct quire_options *options,
+					     struct quire **quire);
+
+/*
+ * Ends a quire and gives its memory back. Each folio still alive gets its owner's free op, once,
+ * with QUIRE_FREE_DESTROY; owners go too. No other call on this quire may be running or follow.
+ * -EBUSY  a pin is held, a plan is alive, or an op runs (nothing was changed)
+ * destroy(NULL) is 0.
+ */
+QUIRE_EXPORT int quire_destroy(struct quire *quire);
+
+/*
+ * Takes back what was freed and is now out of every reader's sight. Not needed for correctness:
+ * creating folios and planning do it by themselves. Returns how many freed folios and old places
+ * still wait for a pin or a reader.
+ */
+QUIRE_EXPORT size_t quire_reclaim(struct quire *quire);
+
+/*
+ * Counters: X(name, what it counts). Those of reasons follow in struct quire_stats as an array.
+ */
+#define QUIRE_COUNTERS(X)                                                                          \
+	X(folios_created, "folios created")                                                        \
+	X(folios_freed, "folios whose last reference went")                                        \
+	X(isolated, "isolations that succeeded")                                                   \
+	X(moved, "folios moved")                                                                   \
+	X(moved_bytes, "bytes moved")                                                              \
+	X(recopied_bytes, "bytes copied for nothing, the move having failed afterwards")           \
+	X(putbacks, "isolations that ended without a move or a free")                              \
+	X(freed_isolated, "isolations whose folio was freed meanwhile")                            \
+	X(op_isolate, "calls of isolate ops")                                                      \
+	X(op_migrate, "calls of migrate ops")                                                      \
+	X(op_putback, "calls of putback ops")                                                      \
+	X(op_free, "calls of free ops")                                                            \
+	X(owner_errors, "ops that failed after a commit")                                          \
+	X(commits, "commits")                                                                      \
+	X(barriers, "membarriers of movers and freers")                                            \
+	X(pin_waits, "pins that waited for a move")                                                \
+	X(spilled_pins, "short pins that became long ones")                                        \
+	X(retries, "moves tried again")                                                            \
+	X(plans, "plans made")                                                                     \
+	X(runs, "runs obtained by plans")                                                          \
+	X(stuck_readers, "waits for readers that ended at a deadline")
+
+struct quire_stats {
+	size_t size; /* sizeof(struct quire_stats) */
+#define QUIRE_COUNTER_FIELD_(name, text) uint64_t name;
+	QUIRE_COUNTERS(QUIRE_COUNTER_FIELD_)
+#undef QUIRE_COUNTER_FIELD_
+	uint64_t not_moved[QUIRE_REASON_COUNT]; /* by reason */
+	/* The state now; exact when nothing else runs. */
+	uint64_t frames;         /* all of them */
+	uint64_t frames_free;    /* ready to be allocated */
+	uint64_t folios_live;    /* with a reference */
+	uint64_t folios_retired; /* freed, waiting for a pin or a reader */
+	uint64_t frames_limbo;   /* places moved away from, waiting for a reader */
+	uint64_t metadata_bytes; /* what describes the arena, resident */
+};
+
+/* Fills *stats as far as its size goes. -EINVAL: a size of 0 or less than one counter. */
+QUIRE_EXPORT int quire_stats_get(struct quire *quire, struct quire_stats *stats);
+
+/* One block of 512 frames, for heat maps and tests; a snapshot. */
+struct quire_block_info {
+	size_t size;
+	uint32_t used;      /* frames not free */
+	uint32_t folios;    /* folios in it */
+	uint32_t long_pins; /* of those, folios with named pins */
+	uint32_t claimed;   /* 1: a running plan keeps allocations out */
+};
+
+/* Number of blocks of the arena. */
+QUIRE_EXPORT uint32_t quire_blocks(const struct quire *quire);
+/* -EINVAL: no such block, or a size of 0. */
+QUIRE_EXPORT int quire_block_info(struct quire *quire, uint32_t block,
+				  struct quire_block_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

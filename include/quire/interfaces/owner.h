@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * interfaces/owner.h: for those who implement an owner of folios.
+ *
+ * An owner is asked before one of its folios moves, and told when one is gone. Where the ideas come
+ * from: isolate, migrate and putback are the three functions of Linux' non-LRU movable pages
+ * (contract C, S2); free is folio_owner_ops (contract E, S4); migrate with the default move as its
+ * helper is the driver hook of shmem files (contract A, S0).
+ *
+ * What holds for every op:
+ *  - it may be called from any thread that moves, plans or drops references, for different folios
+ *    in several threads at once, but never twice at once for one folio;
+ *  - the library holds no lock while it runs, only the folio's ISOLATED state;
+ *  - it may pin, unpin, take and drop references, create folios (that never compacts), and call
+ *    any function that is not listed here: planning, executing, moving and destroying answer
+ *    -EDEADLK inside of an op;
+ *  - it never sees or sets the library's state: nothing but its return value decides;
+ *  - the folio's private pointer is valid until free has been called: an owner that keeps
+ *    something behind it gives that back in free, not before (contract C18, H-E1).
+ */
+#ifndef QUIRE_INTERFACES_OWNER_H
+#define QUIRE_INTERFACES_OWNER_H
+
+#include <quire/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum quire_free_reason {
+	QUIRE_FREE_PUT = 0,     /* the last reference went */
+	QUIRE_FREE_DESTROY = 1, /* quire_destroy() while references were left */
+};
+
+struct quire_owner_ops {
+	size_t size; /* sizeof(struct quire_owner_ops) */
+
+	/*
+	 * isolate: may this folio be moved?
+	 *
+	 * Called     once for an isolation, before a destination exists, while pins and readers go
+	 *            on as before. The mover holds a reference of its own.
+	 * May        take the folio off the owner's lists. May sleep in mode SYNC only.
+	 * Must not   wait for other folios of the same call.
+	 * Returns    0: yes; exactly one of migrate-with-a-move, putback, or free follows.
+	 *            -EAGAIN: not now; tried again by the rules of the mode, reason OWNER_BUSY.
+	 *            other: no, for this call; reason VETO. Nothing follows.
+	 * NULL       always yes.
+	 * Pairs      putback must be there as well.
+	 */
+	int (*isolate)(struct quire_folio *folio, enum quire_mode mode, void *arg);
+
+	/*
+	 * migrate: quiesce, drop your own pins, have the folios moved, re-derive addresses.
+	 *
+	 * Called     with isolated folios of this owner that all have a destination, at most 512
+	 *            frames of them. Those whose last other reference went are not among them, but
+	 *            one may lose it while the op runs.
+	 * Must       call quire_move_commit(batch) once the content is at rest. Before that, drop
+	 *            every long pin of its own on them (pinning in between is allowed).
+	 * May        leave folios out: quire_batch_skip(). May sleep by mode: ASYNC never,
+	 *            SYNC_LIGHT for short locks, SYNC for I/O and devices.
+	 * Must not   keep the batch, or use it in another thread.
+	 * Returns    0: done. A folio neither moved nor skipped then is an error of the op:
+	 *            -EPROTO, reason OWNER_PROTO, putback.
+	 *            -EAGAIN: try what was not moved again; reason OWNER_BUSY.
+	 *            -EBUSY: somebody else's pin; other: failed for this call. putback follows.
+	 *            What was moved stays moved whatever is returned; an error is then counted
+	 *            (owner_errors).
+	 * NULL       the library commits at once.
+	 */
+	int (*migrate)(struct quire_batch *batch, enum quire_mode mode, void *arg);
+
+	/*
+	 * putback: the folio stays where it is; put it back on your lists.
+	 *
+	 * Called     exactly once for each isolation that ended neither in a move nor in a free
+	 *            (contract C16), while the folio is still isolated.
+	 * Must not   fail, or wait for other folios.
+	 * NULL       nothing to undo; not allowed where isolate is there.
+	 */
+	void (*putback)(struct quire_folio *folio, void *arg);
+
+	/*
+	 * free: the last reference is gone.
+	 *
+	 * Called     exactly once, after the count has reached 0 (contract E4, H-E1), in the thread
+	 *            that dropped the last reference; that can be a mover's.
+	 * May        read the content (quire_folio_content()), free what stands behind the private
+	 *            pointer, queue work.
+	 * Must not   sleep, keep the folio, or pin it. The folio is dead when this is called:
+	 *            taking a reference or a pin fails.
+	 * NULL       nothing to do.
+	 */
+	void (*free)(struct quire_folio *folio, enum quire_free_reason reason, void *arg);
+};
+
+/* Folios in the batch; the index below runs from 0. */
+QUIRE_EXPORT size_t quire_batch_count(const struct quire_batch *batch);
+QUIRE_EXPORT struct quire_folio *quire_batch_folio(const struct quire_batch *batch, size_t i);
+/* true once folio i was moved. */
+QUIRE_EXPORT bool quire_batch_moved(const struct quire_batch *batch, size_t i);
+/*
+ * Leaves folio i out of the move: -EAGAIN is tried again, anything else not in this call.
+ * -EALREADY: it was moved. -EINVAL: no such index, code not negative, another thread.
+ */
+QUIRE_EXPORT int quire_batch_skip(struct quire_batch *batch, size_t i, int code);
+
+/*
+ * The commit: content is copied, and from then on the folios are at their new places.
+ *  0          every folio of the batch was moved or skipped, or failed for good
+ *  -EAGAIN    some are pinned; quiesce what is yours and call again, or return
+ *  -EALREADY  a call before this one returned 0
+ *  -EINVAL    not the batch of an op that runs in this thread
+ * Context: inside migrate only. Waits for nobody: pinned folios fall out, named.
+ */
+QUIRE_EXPORT int quire_move_commit(struct quire_batch *batch);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

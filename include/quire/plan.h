@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.h: plan, then move.
+ *
+ * A goal yields a plan: which windows to empty, where their folios go, how many bytes that is, the
+ * provable least for it, and who stands in the way. The caller may look at it, throw it away, or
+ * execute it.
+ *
+ * What is planned. A window is an aligned run of `frames` frames. It is feasible if nothing in it is
+ * known to stay. Windows are taken cheapest first (fewest frames in use, then lowest number); one is
+ * left out if with it the folios to move would no longer all find an aligned place outside: for
+ * every order j the sum over o >= j of n_o * 2^(o-j) is at most the number of aligned free 2^j
+ * places outside the windows. That condition is exact. Places are given out largest folio first,
+ * best fit. lower_bound is the sum of what lives in the k cheapest feasible windows, where k is
+ * the number of windows planned: no method that empties k windows can move less. The plan meets
+ * it unless alignment leaves a cheap window out; the difference is alignment_extra_bytes.
+ */
+#ifndef QUIRE_PLAN_H
+#define QUIRE_PLAN_H
+
+#include <quire/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum quire_goal_kind {
+	QUIRE_GOAL_RUNS = 1, /* count aligned runs of frames frames, free all at once */
+};
+
+struct quire_goal {
+	size_t size;
+	enum quire_goal_kind kind;
+	uint32_t frames; /* a power of two, 512 to 2^18 */
+	uint64_t count;  /* 1 or more; QUIRE_MAX: as many as there can be */
+};
+#define QUIRE_GOAL(...)                                                                            \
+	(&(const struct quire_goal){ .size = sizeof(struct quire_goal), __VA_ARGS__ })
+
+struct quire_plan_info {
+	size_t size;
+	uint64_t runs;                  /* windows planned, those already free among them */
+	uint64_t runs_free;             /* of these, free already */
+	uint64_t feasible;              /* windows in which nothing is known to stay */
+	uint64_t folios;                /* folios to move */
+	uint64_t bytes;                 /* bytes to move */
+	uint64_t lower_bound_bytes;     /* the least that this many runs can cost */
+	uint64_t alignment_extra_bytes; /* bytes - lower_bound_bytes */
+	uint64_t no_place;              /* windows left out because a folio finds no aligned place */
+};
+
+/*
+ * What an execution did. A caller sets size; the rest is output.
+ */
+struct quire_result {
+	size_t size;
+	uint64_t obtained;       /* runs that were free when it ended */
+	uint64_t bytes_planned;  /* of the plan as it was at the start */
+	uint64_t bytes_moved;
+	uint64_t bytes_recopied; /* copied for nothing, the move failing afterwards */
+	uint64_t bytes_wasted;   /* moved out of windows that then could not be emptied */
+	uint64_t folios_moved;
+	uint64_t folios_freed;   /* gone by themselves meanwhile */
+	uint64_t folios_failed;
+	uint64_t tries;          /* tries of single folios */
+	uint64_t replans;        /* times that windows were chosen anew */
+	uint64_t elapsed_ns;
+	uint64_t copy_ns;        /* of that, copying */
+};
+
+struct quire_budget {
+	size_t size;
+	enum quire_mode mode;
+	unsigned mode_set;    /* 0: SYNC */
+	uint64_t bytes;       /* move no more than this; 0: no limit */
+	uint64_t deadline_ns; /* end this long after the start; 0: no limit for the whole */
+	uint64_t folio_ns;    /* wait this long for one folio at most; 0: the quire's deadline_ns */
+	/*
+	 * Called between batches, in the executing thread, with the result so far; anything but 0
+	 * ends the execution with -ECANCELED. NULL: none.
+	 */
+	int (*progress)(void *arg, const struct quire_result *so_far);
+	void *arg;
+};
+#define QUIRE_BUDGET(...)                                                                          \
+	(&(const struct quire_budget){ .size = sizeof(struct quire_budget), __VA_ARGS__ })
+
+/*
+ * Makes a plan. It describes the moment it was made in; executing it copes with what changed.
+ * -EINVAL a goal that makes no sense; -ENOMEM; -EDEADLK inside an op; -ENXIO after fork().
+ */
+QUIRE_EXPORT QUIRE_MUST_USE int quire_plan_create(struct quire *quire,
+						  const struct quire_goal *goal,
+						  struct quire_plan **plan);
+
+/* destroy(NULL) does nothing. */
+QUIRE_EXPORT void quire_plan_destroy(struct quire_plan *plan);
+
+/* Fills *info as far as its size goes; -EINVAL for a size of 0. */
+QUIRE_EXPORT int quire_plan_info(const struct quire_plan *plan, struct quire_plan_info *info);
+
+/*
+ * Executes a plan, once. budget NULL: mode SYNC, no limit but the quire's deadline for each folio.
+ * result may be NULL. Windows are closed to allocation meanwhile, as far as frames are left
+ * elsewhere; runs obtained are ordinary free memory when it returns.
+ *  0           the goal is met; with QUIRE_MAX: everything that could be done was
+ *  -EBUSY      fewer runs than asked for: quire_plan_blocker() says who
+ *  -ENOSPC     fewer runs than asked for: no aligned place left
+ *  -ETIMEDOUT, -EDQUOT  the budget's time, its bytes were used up    -ECANCELED  by progress
+ *  -EALREADY   executed before     -EDEADLK  in an op or a read section     -ENOMEM
+ * In every case the result says what was done, and it stays done.
+ */
+QUIRE_EXPORT QUIRE_MUST_USE int quire_plan_execute(struct quire_plan *plan,
+						   const struct quire_budget *budget,
+						   struct quire_result *result);
+
+/*
+ * Who stands in the way: before an execution, what is known to stay; after it, what did. One entry
+ * for each folio that stays, in the order of their frames. Valid until the plan is destroyed.
+ */
+QUIRE_EXPORT size_t quire_plan_blockers(const struct quire_plan *plan);
+QUIRE_EXPORT const struct quire_blocker *quire_plan_blocker(const struct quire_plan *plan,
+							    size_t i);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
