@@ -45,8 +45,7 @@ command=$(commands | head -n 1 | cut -f 2)
 refuses() {
 	printf '%s\n' "$1" >"$work/bad.c"
 	# the words up to the first that is about dependency files or the output
-	# shellcheck disable=SC2086 # a list of words
-	set -- ${command%% -MD*}
+	eval "set -- ${command%% -MD*}" # it is quoted for a shell
 	if (cd "$build" && "$@" -Werror -c "$work/bad.c" -o "$work/bad.o"); then
 		echo "compiled"
 		return 1
