@@ -34,7 +34,7 @@ enum {
 };
 
 struct layout_item {
-	uint32_t block;  /* blocks are numbered densely, in ascending order of PFN / 512 */
+	uint32_t block;	 /* blocks are numbered densely, in ascending order of PFN / 512 */
 	uint16_t offset; /* first frame within the block */
 	uint8_t order;
 	uint8_t type;
