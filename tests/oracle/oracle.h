@@ -27,10 +27,10 @@ enum {
 };
 
 struct oracle_folio {
-	uint32_t block;  /* number of its window */
+	uint32_t block;	 /* number of its window */
 	uint16_t offset; /* first frame within the window, a multiple of 2^order */
-	uint8_t order;   /* at most window_order */
-	bool fixed;      /* will never move */
+	uint8_t order;	 /* at most window_order */
+	bool fixed;	 /* will never move */
 };
 
 struct oracle_arena {
@@ -41,9 +41,9 @@ struct oracle_arena {
 };
 
 struct oracle_verdict {
-	uint64_t runs;        /* windows that the rule empties, those already free among them */
+	uint64_t runs;	      /* windows that the rule empties, those already free among them */
 	uint64_t frames;      /* that this moves */
-	uint64_t bytes;       /* the same in bytes */
+	uint64_t bytes;	      /* the same in bytes */
 	uint64_t lower_bound; /* frames in the `runs` cheapest feasible windows */
 	uint64_t feasible;    /* windows without a fixed folio */
 	uint64_t skipped;     /* feasible windows met, and left out for want of aligned places */
@@ -72,7 +72,7 @@ struct oracle_brute {
 	unsigned runs; /* the most windows that can be empty at once */
 	/* The least frames that must move for exactly k windows; UINT64_MAX: k cannot be had. */
 	uint64_t frames[ORACLE_BRUTE_WINDOWS + 1];
-	uint64_t sets;  /* sets of windows tried */
+	uint64_t sets;	/* sets of windows tried */
 	uint64_t steps; /* placements tried */
 };
 
