@@ -42,6 +42,7 @@ struct squeeze {
 	struct term term;
 	const char *label; /* of the phase, for the bar */
 	bool heeds;        /* the phase ends when it is interrupted */
+	uint8_t *taken;    /* blocks that the oracle would empty */
 	struct heat *before, *after;
 	struct copy *copies;
 	size_t ncopies;
@@ -174,7 +175,8 @@ static bool prepare(struct squeeze *s)
 	s->before = calloc(s->stage.blocks, sizeof(*s->before));
 	s->after = calloc(s->stage.blocks, sizeof(*s->after));
 	s->copies = calloc(s->stage.n, sizeof(*s->copies));
-	if (!s->before || !s->after || !s->copies) {
+	s->taken = calloc(s->stage.blocks, 1);
+	if (!s->taken || !s->before || !s->after || !s->copies) {
 		complain(s, s->layout.name, "no memory for a layout of this size");
 		return false;
 	}
@@ -191,7 +193,8 @@ static bool prepare(struct squeeze *s)
 }
 
 /* What is possible where the things of legacy stay; with_busy: those of busy, too. */
-static int ask_oracle(const struct squeeze *s, bool with_busy, struct report_side *possible)
+static int ask_oracle(const struct squeeze *s, bool with_busy, uint8_t *taken,
+		      struct report_side *possible)
 {
 	const struct stage *st = &s->stage;
 	struct oracle_folio *folios = calloc(st->n, sizeof(*folios));
@@ -210,7 +213,7 @@ static int ask_oracle(const struct squeeze *s, bool with_busy, struct report_sid
 		folios[i].order = item->order;
 		folios[i].fixed = h == HOLDER_LEGACY || (with_busy && h == HOLDER_BUSY);
 	}
-	err = oracle_judge(&arena, UINT64_MAX, &verdict, NULL);
+	err = oracle_judge(&arena, UINT64_MAX, &verdict, taken);
 	if (!err) {
 		possible->known = true;
 		possible->runs = verdict.runs - (st->blocks - st->recorded);
@@ -424,7 +427,7 @@ static int run_without_owners(struct squeeze *s)
 	if (err || end)
 		return err ? err : end;
 
-	err = failed(s, "the oracle", ask_oracle(s, true, &possible));
+	err = failed(s, "the oracle", ask_oracle(s, true, NULL, &possible));
 	if (!err && possible.runs != s->report.without.runs)
 		report_fail(&s->report, "without owners %" PRIu64 " were freed, %" PRIu64 " possible",
 			    s->report.without.runs, possible.runs);
@@ -477,6 +480,11 @@ static int run_with_owners(struct squeeze *s)
 		return err;
 	hooks = load_hooks(load);
 	err = arena_create(&a, &s->stage, true, &hooks, &progress, &what);
+	if (!err) {
+		what = "using free memory";
+		err = arena_warm(&a, s->taken, s->report.possible.bytes / QUIRE_FRAME_BYTES,
+				 &progress);
+	}
 	if (err)
 		failed(s, what, err);
 	else
@@ -531,6 +539,7 @@ static void print(struct squeeze *s)
 
 static void finish(struct squeeze *s)
 {
+	free(s->taken);
 	free(s->before);
 	free(s->after);
 	free(s->copies);
@@ -558,7 +567,7 @@ int squeeze_main(int argc, char **argv)
 	if (!s->options.json)
 		report_head(&s->report);
 
-	if (!failed(s, "the oracle", ask_oracle(s, false, &s->report.possible)) &&
+	if (!failed(s, "the oracle", ask_oracle(s, false, s->taken, &s->report.possible)) &&
 	    !run_without_owners(s) && !run_with_owners(s) && !interrupted) {
 		s->label = "copying bare";
 		term_progress(&s->term, s->label, 1, 1);

@@ -274,6 +274,70 @@ int arena_create(struct arena *a, struct stage *s, bool owners, const struct are
 	return 0;
 }
 
+/* The order of the largest aligned free place at frame i of a block; used: its frames. */
+static unsigned place_order(const bool used[QUIRE_BLOCK_FRAMES], unsigned i)
+{
+	unsigned order = i ? (unsigned)__builtin_ctz(i) : QUIRE_MAX_ORDER;
+
+	for (unsigned f = 0; f < 1u << order; f++)
+		while (used[i + f] && f < 1u << order)
+			order--;
+	return order;
+}
+
+static int warm_place(struct arena *a, uint32_t frame, unsigned order)
+{
+	struct quire_folio *folio;
+	char *at;
+	int err;
+
+	err = quire_folio_create_with(
+		a->filler,
+		QUIRE_FOLIO(.order = order, .at_set = 1, .at = quire_frame(frame)), &folio);
+	if (err)
+		return err;
+	at = quire_pin(folio);
+	for (unsigned f = 0; at && f < 1u << order; f++)
+		at[(size_t)f * QUIRE_FRAME_BYTES] = 1;
+	if (at)
+		quire_unpin(folio);
+	quire_folio_put(folio);
+	return at ? 0 : -ENOMEM;
+}
+
+int arena_warm(struct arena *a, const uint8_t *taken, uint64_t frames,
+	       const struct stage_progress *progress)
+{
+	const struct stage *s = a->stage;
+	bool used[QUIRE_BLOCK_FRAMES];
+	uint64_t done = 0;
+	int err = 0;
+
+	for (unsigned order = 0; order <= QUIRE_MAX_ORDER; order++) {
+		for (uint32_t b = 0; b < s->blocks && done < frames && !err; b++) {
+			if (taken[b])
+				continue;
+			memset(used, 0, sizeof(used));
+			for (uint32_t t = s->first[b]; t < s->first[b + 1]; t++)
+				memset(&used[s->things[t].frame % QUIRE_BLOCK_FRAMES], true,
+				       (size_t)1 << s->things[t].order);
+			for (unsigned i = 0; i < QUIRE_BLOCK_FRAMES && !err;) {
+				unsigned o = used[i] ? 0 : place_order(used, i);
+
+				if (!used[i] && o == order) {
+					err = warm_place(a, b * QUIRE_BLOCK_FRAMES + i, o);
+					done += 1u << o;
+				}
+				i += 1u << o;
+			}
+			if (progress->step(progress->arg, done, frames))
+				err = -ECANCELED;
+		}
+	}
+	(void)quire_reclaim(a->quire);
+	return err;
+}
+
 static int verify_thing(struct arena *a, size_t i, uint64_t *wrong)
 {
 	const struct stage *s = a->stage;

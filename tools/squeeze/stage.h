@@ -97,6 +97,15 @@ int arena_create(struct arena *arena, struct stage *stage, bool owners,
 		 const struct arena_hooks *hooks, const struct stage_progress *progress,
 		 const char **what);
 
+/*
+ * Uses, and frees again, as many free frames as are to be moved, where best fit will want them:
+ * outside of the blocks with taken[b] != 0, smallest places first. A machine's free memory was in
+ * use before; without this, moving would be timed together with the kernel's first-touch faults.
+ * 0, -errno, or -ECANCELED.
+ */
+int arena_warm(struct arena *arena, const uint8_t *taken, uint64_t frames,
+	       const struct stage_progress *progress);
+
 /* Who holds a thing in this arena. */
 enum holder arena_holder(const struct arena *arena, const struct thing *thing);
 
