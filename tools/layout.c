@@ -488,7 +488,7 @@ static int read_items(struct reader *r)
 {
 	const unsigned char *line = NULL;
 	uint64_t pfn, order, type;
-	size_t length;
+	size_t length = 0;
 	int error;
 
 	while ((error = next_line(r, &line, &length)) > 0) {
