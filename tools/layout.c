@@ -339,7 +339,7 @@ static int add_item(struct reader *r, uint64_t pfn, unsigned order, unsigned typ
 {
 	unsigned offset = (unsigned)(pfn % LAYOUT_BLOCK_FRAMES);
 	void *array = r->items;
-	uint32_t index;
+	uint32_t index = 0;
 	int error;
 
 	if (r->n >= r->limits->items)
@@ -486,9 +486,9 @@ static int start(struct reader *r)
 
 static int read_items(struct reader *r)
 {
-	const unsigned char *line;
+	const unsigned char *line = NULL;
 	uint64_t pfn, order, type;
-	size_t length;
+	size_t length = 0;
 	int error;
 
 	while ((error = next_line(r, &line, &length)) > 0) {
