@@ -56,6 +56,7 @@ extern "C" {
 #define QUIRE_DEAD_ (1ull << 37)     /* the last reference is gone */
 #define QUIRE_ISOLATED_ (1ull << 38) /* one mover has it */
 #define QUIRE_WAITERS_ (1ull << 39)  /* somebody sleeps until MOVING is clear */
+#define QUIRE_MOVED_ (1ull << 40)    /* published; the op that moved it has not returned yet */
 
 /* Short pins a thread may hold at once; the next one becomes a long pin by itself. */
 #define QUIRE_SHORT_PINS 8u

@@ -74,7 +74,8 @@ static inline struct quire_frame quire_folio_frame(const struct quire_folio *fol
 /* true from its isolation until its publication or putback. A hint, for statistics. */
 static inline bool quire_folio_on_the_move(const struct quire_folio *folio)
 {
-	return (__atomic_load_n(&folio->word_, __ATOMIC_RELAXED) & QUIRE_ISOLATED_) != 0;
+	return (__atomic_load_n(&folio->word_, __ATOMIC_RELAXED) &
+		(QUIRE_ISOLATED_ | QUIRE_MOVED_)) == QUIRE_ISOLATED_;
 }
 
 static inline struct quire_owner *quire_folio_owner(const struct quire_folio *folio)

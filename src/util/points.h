@@ -28,8 +28,8 @@ const char *quire_fault_name_(void);
 /* 0, or the error that this point is to fail with now. */
 int quire_fault_(const char *point);
 
-#define QUIRE_FAULT(point) quire_fault_(point)
-#define QUIRE_SYNC(point, what) QUIRE_SYNC_(point, what)
+#define FAULT_POINT(point) quire_fault_(point)
+#define SYNC_POINT(point, what) QUIRE_SYNC_(point, what)
 
 /* From now on the clock says ns, until it is set again; UINT64_MAX: the real clock. Waits with a
  * deadline then move it on by themselves, to the moment they wait for. */
@@ -37,8 +37,8 @@ void quire_clock_set_(uint64_t ns);
 
 #else
 
-#define QUIRE_FAULT(point) 0
-#define QUIRE_SYNC(point, what) QUIRE_SYNC_(point, what)
+#define FAULT_POINT(point) 0
+#define SYNC_POINT(point, what) QUIRE_SYNC_(point, what)
 
 #endif
 #endif

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: MIT
+/*
+ * execute.c: carrying a plan out.
+ *
+ *	claim the windows, reserve the places
+ *	round: every window that is not yet free, cheapest first, in batches of 512 frames
+ *	       a window of which a folio is refused is given up before anything of it moves
+ *	until all windows are free, or given up, or the time for waiting is over
+ *	windows were given up: learn who stays, choose others, and go on
+ *	let go of claims and places, count, name
+ *
+ * Whatever ends it early, what was moved stays moved, every reservation is returned and every claim
+ * dropped: frames allocated = frames of folios, as before.
+ */
+#include "contig/plan.h"
+
+#include "frame/node.h"
+#include "migrate/batch.h"
+#include "migrate/retry.h"
+#include "os/os.h"
+#include "util/mem.h"
+
+#include <errno.h>
+
+#define REPLANS_MAX 1000
+#define SETTLE_NS 1000000u /* how long a round waits for readers to leave old places */
+#define NO_MOVE UINT32_MAX
+
+struct execution {
+	struct quire_plan *plan;
+	struct quire *q;
+	struct mover m;
+	struct retry retry;
+	struct quire_budget budget;
+	struct quire_result r;
+	uint64_t start;
+	uint64_t failed; /* folios that were given up */
+	bool last;       /* the round after which nothing is tried again */
+	bool again;      /* something of this round may work later */
+	bool gave_up;    /* a window was given up since the plan was computed */
+	int stop;        /* why it ends early, or 0 */
+};
+
+static uint32_t first_block(const struct execution *x, const struct plan_window *w)
+{
+	return w->number * x->plan->blocks_each;
+}
+
+static bool window_is_free(const struct execution *x, const struct plan_window *w)
+{
+	struct node_block block;
+
+	for (uint32_t b = 0; b < x->plan->blocks_each; b++) {
+		node_look(x->q->node, first_block(x, w) + b, &block);
+		if (block.free != QUIRE_BLOCK_FRAMES)
+			return false;
+	}
+	return true;
+}
+
+static void give_up(struct execution *x, struct plan_window *w)
+{
+	w->failed = true;
+	x->gave_up = true;
+}
+
+static void learn(struct execution *x, struct plan_window *w, const struct quire_blocker *who)
+{
+	/* Without the memory to remember it, the window is still given up, only without a name. */
+	if (!plan_learn(x->plan, who))
+		w->named = true;
+	x->failed++;
+	count_not_moved(x->q, who->why);
+	give_up(x, w);
+}
+
+/* --- claims and reservations --- */
+
+static void claim(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+
+	for (size_t i = 0; i < plan->chosen_count; i++) {
+		struct plan_window *w = &plan->chosen[i];
+
+		if (node_claim(x->q->node, first_block(x, w), plan->blocks_each, plan)) {
+			struct quire_blocker who = {
+				.frame = quire_frame(first_block(x, w) * QUIRE_BLOCK_FRAMES),
+				.owner = "",
+				.site = "",
+				.why = QUIRE_REASON_CLAIMED,
+				.reason = quire_reason_text(QUIRE_REASON_CLAIMED),
+				.code = -EBUSY,
+			};
+
+			learn(x, w, &who);
+			continue;
+		}
+		w->claimed = true;
+		SYNC_POINT("plan:window", w);
+	}
+	SYNC_POINT("plan:claimed", plan);
+}
+
+/* A place that somebody else took meanwhile is found anew when its folio is isolated. */
+static void reserve(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+
+	for (size_t i = 0; i < plan->move_count; i++) {
+		struct plan_move *move = &plan->move[i];
+
+		if (move->dst == QUIRE_FRAME_NONE_N)
+			continue;
+		if (node_alloc_at(x->q->node, move->order, quire_frame(move->dst)))
+			move->dst = QUIRE_FRAME_NONE_N;
+		else
+			move->reserved = true;
+	}
+}
+
+static void unreserve(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+
+	for (size_t i = 0; i < plan->move_count; i++) {
+		struct plan_move *move = &plan->move[i];
+
+		if (!move->reserved)
+			continue;
+		node_free(x->q->node, move->order, quire_frame(move->dst));
+		move->reserved = false;
+	}
+}
+
+static void unclaim(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+
+	for (size_t i = 0; i < plan->chosen_count; i++)
+		if (plan->chosen[i].claimed)
+			node_unclaim(x->q->node, first_block(x, &plan->chosen[i]),
+				     plan->blocks_each, plan);
+}
+
+/* --- one batch --- */
+
+static struct plan_window *window_of(struct execution *x, const struct batch_entry *e)
+{
+	return &x->plan->chosen[e->tag];
+}
+
+/* An owner said no: nothing else of that window needs to move. */
+static void give_up_refused(struct execution *x)
+{
+	struct mover *m = &x->m;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (m->entry[i].state == ENTRY_FAILED)
+			learn(x, window_of(x, &m->entry[i]), &m->entry[i].who);
+	for (size_t i = 0; i < m->n; i++) {
+		struct batch_entry *e = &m->entry[i];
+
+		if (e->state == ENTRY_ISOLATED && window_of(x, e)->failed)
+			entry_putback(m, e, ENTRY_AGAIN, -ECANCELED, QUIRE_REASON_CANCELED);
+	}
+}
+
+static void settle_entry(struct execution *x, struct batch_entry *e)
+{
+	struct plan_window *w = window_of(x, e);
+	struct plan_move *move = e->move == NO_MOVE ? NULL : &x->plan->move[e->move];
+
+	switch (e->state) {
+	case ENTRY_MOVED:
+		w->moved += (uint64_t)QUIRE_FRAME_BYTES << e->order;
+		break;
+	case ENTRY_AGAIN:
+		if (w->failed)
+			break;
+		if (x->last || retry_is_vain(&e->who))
+			learn(x, w, &e->who);
+		else
+			x->again = true;
+		break;
+	case ENTRY_FAILED:
+		learn(x, w, &e->who);
+		break;
+	default:
+		break;
+	}
+	/* A place that was not used stays reserved for the next try. */
+	if (move && e->dst.n == move->dst && !quire_frame_is_none(e->dst)) {
+		move->reserved = true;
+		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
+	}
+	entry_release(&x->m, e);
+}
+
+static void report(struct execution *x)
+{
+	x->r.bytes_moved = x->m.bytes_moved;
+	x->r.bytes_recopied = x->m.bytes_recopied;
+	x->r.folios_moved = x->m.moved;
+	x->r.folios_freed = x->m.freed;
+	x->r.folios_failed = x->failed;
+	x->r.tries = x->m.tries;
+	x->r.copy_ns = x->m.copy_ns;
+	x->r.elapsed_ns = os_clock_ns() - x->start;
+}
+
+static void check_budget(struct execution *x)
+{
+	report(x);
+	if (x->stop)
+		return;
+	if (x->budget.progress && x->budget.progress(x->budget.arg, &x->r))
+		x->stop = -ECANCELED;
+	else if (x->budget.deadline_ns && x->r.elapsed_ns >= x->budget.deadline_ns)
+		x->stop = -ETIMEDOUT;
+}
+
+static void flush(struct execution *x)
+{
+	struct mover *m = &x->m;
+
+	if (m->n) {
+		mover_isolate(m);
+		give_up_refused(x);
+		mover_place(m);
+		mover_migrate(m);
+		for (size_t i = 0; i < m->n; i++) {
+			struct batch_entry *e = &m->entry[i];
+
+			/* Refused at isolation: learnt already. */
+			if (e->state == ENTRY_FAILED && window_of(x, e)->failed &&
+			    e->who.why == QUIRE_REASON_VETO)
+				e->state = ENTRY_AGAIN;
+			settle_entry(x, e);
+		}
+		mover_reset(m);
+	}
+	check_budget(x);
+}
+
+/* --- one round --- */
+
+static void add(struct execution *x, uint32_t tag, struct quire_folio *folio,
+		struct quire_frame src)
+{
+	struct plan_move *move = plan_find_move(x->plan, src.n);
+	struct batch_entry *e;
+
+	e = mover_add(&x->m, folio, src, quire_frame(QUIRE_FRAME_NONE_N));
+	if (!e) {
+		flush(x);
+		e = mover_add(&x->m, folio, src, quire_frame(QUIRE_FRAME_NONE_N));
+	}
+	e->tag = tag;
+	e->only_here = true;
+	e->move = NO_MOVE;
+	if (move && move->reserved && move->order == e->order) {
+		e->move = (uint32_t)(move - x->plan->move);
+		e->dst = quire_frame(move->dst);
+		move->reserved = false;
+	}
+}
+
+/* Collects what lives in a block; all of it goes into one batch. */
+static void gather(struct execution *x, uint32_t tag, uint32_t b)
+{
+	struct node_block block;
+	uint64_t budget = x->budget.bytes;
+	size_t used;
+
+	node_look(x->q->node, b, &block);
+	used = QUIRE_BLOCK_FRAMES - block.free;
+	if (x->m.frames + used > BATCH_FRAMES)
+		flush(x);
+	if (budget && x->m.bytes_moved + (x->m.frames + used) * QUIRE_FRAME_BYTES > budget &&
+	    !x->stop)
+		x->stop = -EDQUOT;
+	for (unsigned i = 0; i < QUIRE_BLOCK_FRAMES && !x->stop;) {
+		struct quire_frame src = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
+		struct quire_folio *folio;
+
+		i++;
+		if (!bits_test(&block.used, i - 1))
+			continue;
+		folio = folio_get_at(x->q, src);
+		if (!folio)
+			continue;
+		i += (1u << quire_folio_order(folio)) - 1;
+		add(x, tag, folio, src);
+	}
+}
+
+static void run_round(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+
+	x->again = false;
+	for (size_t i = 0; i < plan->chosen_count && !x->stop; i++) {
+		struct plan_window *w = &plan->chosen[i];
+
+		if (w->failed || window_is_free(x, w))
+			continue;
+		for (uint32_t b = 0; b < plan->blocks_each && !x->stop && !w->failed; b++)
+			gather(x, (uint32_t)i, first_block(x, w) + b);
+	}
+	flush(x);
+}
+
+/* Windows that are neither free nor given up. */
+static size_t unfinished(const struct execution *x)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->plan->chosen_count; i++)
+		n += !x->plan->chosen[i].failed && !window_is_free(x, &x->plan->chosen[i]);
+	return n;
+}
+
+/* What keeps a window from being free, though no folio in it is at fault: a reader, most likely. */
+static void give_up_unfinished(struct execution *x)
+{
+	struct thread *reader = epoch_blocker(load_acquire(&quire_epoch_));
+
+	for (size_t i = 0; i < x->plan->chosen_count; i++) {
+		struct plan_window *w = &x->plan->chosen[i];
+		struct quire_blocker who = {
+			.frame = quire_frame(first_block(x, w) * QUIRE_BLOCK_FRAMES),
+			.owner = "",
+			.site = "",
+			.why = QUIRE_REASON_READER,
+			.reason = quire_reason_text(QUIRE_REASON_READER),
+			.code = -EAGAIN,
+			.thread = reader ? load_relaxed(&reader->tid) : 0,
+		};
+
+		if (!w->failed && !window_is_free(x, w))
+			learn(x, w, &who);
+	}
+}
+
+static void run_rounds(struct execution *x)
+{
+	retry_init(&x->retry, x->q, x->budget.mode, x->budget.folio_ns);
+	x->last = x->retry.wait_ns == 0;
+	for (;;) {
+		retry_round(&x->retry);
+		run_round(x);
+		if (x->stop)
+			return;
+		(void)folios_settle(x->q, x->retry.wait_ns ? os_clock_ns() + SETTLE_NS : 0);
+		if (!unfinished(x))
+			return;
+		if (x->last) {
+			give_up_unfinished(x);
+			return;
+		}
+		/* When the time for waiting is over there is one more try, the last. */
+		x->last = !retry_wait(&x->retry);
+	}
+}
+
+static uint64_t count_free(const struct execution *x)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < x->plan->chosen_count; i++)
+		n += x->plan->chosen[i].claimed && window_is_free(x, &x->plan->chosen[i]);
+	return n;
+}
+
+static void count_waste(struct execution *x)
+{
+	for (size_t i = 0; i < x->plan->chosen_count; i++)
+		if (!window_is_free(x, &x->plan->chosen[i]))
+			x->r.bytes_wasted += x->plan->chosen[i].moved;
+}
+
+static int execute(struct execution *x)
+{
+	int error;
+
+	for (;;) {
+		x->gave_up = false;
+		claim(x);
+		reserve(x);
+		run_rounds(x);
+		unreserve(x);
+		if (x->stop || !x->gave_up || x->r.replans == REPLANS_MAX)
+			break;
+		count_waste(x);
+		/* Windows already free are chosen again: they cost nothing. */
+		unclaim(x);
+		error = plan_compute(x->plan);
+		if (error)
+			return error;
+		x->r.replans++;
+		if (x->plan->info.runs == x->plan->info.runs_free)
+			break; /* nothing is left to try */
+	}
+	return x->stop;
+}
+
+static int verdict(const struct execution *x, int error)
+{
+	if (error)
+		return error;
+	if (x->plan->goal.count == QUIRE_MAX || x->r.obtained >= x->plan->goal.count)
+		return 0;
+	return x->plan->blocker_count ? -EBUSY : -ENOSPC;
+}
+
+int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budget,
+		       struct quire_result *result)
+{
+	struct execution x = { .plan = plan };
+	size_t size = sizeof(x.r);
+	int error;
+
+	if (!plan || (result && result->size < sizeof(size_t)))
+		return -EINVAL;
+	if (budget && sized_copy(&x.budget, sizeof(x.budget), budget))
+		return -EINVAL;
+	if (!budget || !x.budget.mode_set)
+		x.budget.mode = QUIRE_SYNC;
+	if ((unsigned)x.budget.mode > QUIRE_SYNC)
+		return -EINVAL;
+	if (plan->executed)
+		return -EALREADY;
+	x.q = plan->q;
+	x.start = os_clock_ns();
+	x.r.bytes_planned = plan->info.bytes;
+	error = mover_init(&x.m, x.q, x.budget.mode);
+	if (error)
+		return error;
+	plan->executed = true;
+	error = execute(&x);
+	if (x.m.moved)
+		(void)folios_settle(x.q, os_clock_ns() + SETTLE_NS);
+	if (!x.plan->chosen_count || !plan->chosen[0].claimed)
+		claim(&x);
+	x.r.obtained = count_free(&x);
+	unclaim(&x);
+	report(&x);
+	mover_finish(&x.m);
+	count(x.q, runs, x.r.obtained);
+	/* Naming needs memory of its own; without it the names known so far stand. */
+	(void)plan_name_blockers(plan);
+	error = verdict(&x, error);
+	if (result) {
+		size = result->size < size ? result->size : size;
+		x.r.size = result->size;
+		memcpy(result, &x.r, size);
+	}
+	return error;
+}

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: MIT
+/*
+ * plan.c: from a goal to a plan. Nothing is locked for longer than a look at one block, so a plan
+ * describes a moment that never was exactly; execution checks everything again.
+ */
+#include "contig/plan.h"
+
+#include "folio/folios.h"
+#include "frame/node.h"
+#include "util/mem.h"
+
+#include <errno.h>
+
+#define WINDOW_FRAMES_MAX (1u << 18)
+
+/* What one look at the arena yields. */
+struct survey {
+	struct quire_plan *plan;
+	struct node_block *block;
+	struct choose_window *window; /* the last one may stand for an incomplete tail */
+	uint32_t windows;
+	struct quire_blocker *blocker;
+	size_t blocker_count, blocker_capacity;
+};
+
+static void survey_finish(struct survey *s)
+{
+	mem_free(s->block);
+	mem_free(s->window);
+	mem_free(s->blocker);
+}
+
+static int add_blocker(struct survey *s, const struct quire_blocker *who)
+{
+	int error = mem_grow((void **)&s->blocker, &s->blocker_capacity, s->blocker_count + 1,
+			     sizeof(*s->blocker));
+
+	if (error)
+		return error;
+	s->blocker[s->blocker_count++] = *who;
+	s->window[who->frame.n / QUIRE_BLOCK_FRAMES / s->plan->blocks_each].feasible = false;
+	return 0;
+}
+
+/* The place of (folio, frame) among what was learned, which is kept in this order. */
+static size_t learned_place(const struct quire_plan *plan, const struct quire_folio *folio,
+			    uint32_t frame)
+{
+	size_t low = 0, high = plan->learned_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct quire_blocker *l = &plan->learned[mid];
+
+		if (l->frame.n != frame ? l->frame.n < frame : l->folio < folio)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static const struct quire_blocker *find_learned(const struct quire_plan *plan,
+						const struct quire_folio *folio,
+						struct quire_frame frame)
+{
+	size_t i = learned_place(plan, folio, frame.n);
+
+	if (i == plan->learned_count || plan->learned[i].folio != folio ||
+	    plan->learned[i].frame.n != frame.n)
+		return NULL;
+	return &plan->learned[i];
+}
+
+int plan_learn(struct quire_plan *plan, const struct quire_blocker *who)
+{
+	size_t i = learned_place(plan, who->folio, who->frame.n);
+	int error;
+
+	if (find_learned(plan, who->folio, who->frame)) {
+		plan->learned[i] = *who;
+		return 0;
+	}
+	error = mem_grow((void **)&plan->learned, &plan->learned_capacity,
+			 plan->learned_count + 1, sizeof(*plan->learned));
+	if (error)
+		return error;
+	memmove(&plan->learned[i + 1], &plan->learned[i],
+		(plan->learned_count - i) * sizeof(*plan->learned));
+	plan->learned[i] = *who;
+	plan->learned_count++;
+	return 0;
+}
+
+/* Is it known that this folio stays? Adds it to the blockers then. */
+static int check_fixed(struct survey *s, struct quire_folio *folio, struct quire_frame frame)
+{
+	const struct quire_blocker *learned = find_learned(s->plan, folio, frame);
+	struct quire_folio *held;
+	struct quire_blocker who;
+	int error = 0;
+
+	if (learned)
+		return add_blocker(s, learned);
+	if (!COUNT_PINS(load_acquire(&folio->count_)))
+		return 0;
+	held = folio_get_at(s->plan->q, frame);
+	if (!held)
+		return 0;
+	if (held == folio && folio_pinned_by(s->plan->q, folio, true, &who)) {
+		who.frame = frame;
+		error = add_blocker(s, &who);
+	}
+	quire_folio_put(held);
+	return error;
+}
+
+/* A folio that was freed, but has a pin: its frames stay in use until the pin goes. */
+static int check_retired(struct survey *s, struct quire_frame frame)
+{
+	struct quire_blocker who;
+
+	return folio_retired_pinned_at(s->plan->q, frame, &who) ? add_blocker(s, &who) : 0;
+}
+
+static int survey_block(struct survey *s, uint32_t b)
+{
+	struct choose_window *w = &s->window[b / s->plan->blocks_each];
+	struct node_block *block = &s->block[b];
+	unsigned i = 0;
+	int error = 0;
+
+	node_look(s->plan->q->node, b, block);
+	if (block->claim && block->claim != s->plan) {
+		/* Another plan's: neither a goal nor a destination. */
+		w->feasible = false;
+		return 0;
+	}
+	for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
+		w->slots[j] += bits_count_clear(&block->used, j);
+	while (i < QUIRE_BLOCK_FRAMES && !error) {
+		struct quire_frame frame = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
+		struct quire_folio *folio;
+		uint64_t word;
+
+		if (!bits_test(&block->used, i++))
+			continue;
+		folio = folio_peek_at(s->plan->q, frame);
+		if (!folio) /* on its way: being made, moved away, or reserved */
+			continue;
+		word = load_acquire(&folio->word_);
+		if (word_frame(word) != frame.n)
+			continue;
+		i += (1u << word_order(word)) - 1;
+		if (word & QUIRE_DEAD_) {
+			error = check_retired(s, frame);
+			continue;
+		}
+		w->cost += 1u << word_order(word);
+		w->moves[word_order(word)]++;
+		error = check_fixed(s, folio, frame);
+	}
+	return error;
+}
+
+/* Short pins of this thread, and of threads that are gone, will not go away by waiting. */
+static int survey_short_pins(struct survey *s)
+{
+	struct quire *q = s->plan->q;
+	struct quire_folio *folio;
+	struct quire_blocker who;
+	int error = 0;
+
+	for_each_thread(t) {
+		if (&t->pub != quire_thread_self_ && !load_acquire(&t->gone))
+			continue;
+		for (unsigned i = 0; i < QUIRE_SHORT_PINS && !error; i++) {
+			bool known = false;
+
+			folio = load_acquire(&t->pub.slot[i].folio);
+			if (!folio || !folio_is_ours(q->folios, folio))
+				continue;
+			for (size_t k = 0; k < s->blocker_count; k++)
+				known |= s->blocker[k].folio == folio;
+			if (known)
+				continue;
+			slot_describe(t, i, folio, &who);
+			error = add_blocker(s, &who);
+		}
+	}
+	return error;
+}
+
+static int by_frame(const void *a, const void *b)
+{
+	const struct quire_blocker *x = a, *y = b;
+
+	return (x->frame.n > y->frame.n) - (x->frame.n < y->frame.n);
+}
+
+static int survey(struct quire_plan *plan, struct survey *s)
+{
+	uint32_t blocks = node_blocks(plan->q->node);
+	int error = 0;
+
+	memset(s, 0, sizeof(*s));
+	s->plan = plan;
+	s->windows = (blocks + plan->blocks_each - 1) / plan->blocks_each;
+	s->block = mem_zalloc(blocks, sizeof(*s->block));
+	s->window = mem_zalloc(s->windows, sizeof(*s->window));
+	if (!s->block || !s->window)
+		error = -ENOMEM;
+	for (uint32_t w = 0; !error && w < plan->windows; w++)
+		s->window[w].feasible = true;
+	for (uint32_t b = 0; !error && b < blocks; b++)
+		error = survey_block(s, b);
+	if (!error)
+		error = survey_short_pins(s);
+	if (error) {
+		survey_finish(s);
+		return error;
+	}
+	if (s->blocker_count)
+		qsort(s->blocker, s->blocker_count, sizeof(*s->blocker), by_frame);
+	return 0;
+}
+
+static int collect_moves(struct quire_plan *plan, const struct survey *s, uint32_t b)
+{
+	const struct node_block *block = &s->block[b];
+	int error;
+
+	for (unsigned i = 0; i < QUIRE_BLOCK_FRAMES; i++) {
+		struct quire_frame frame = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
+		struct quire_folio *folio;
+		uint64_t word;
+
+		if (!bits_test(&block->used, i))
+			continue;
+		folio = folio_peek_at(plan->q, frame);
+		if (!folio)
+			continue;
+		word = load_acquire(&folio->word_);
+		if (word_frame(word) != frame.n || (word & QUIRE_DEAD_))
+			continue;
+		error = mem_grow((void **)&plan->move, &plan->move_capacity, plan->move_count + 1,
+				 sizeof(*plan->move));
+		if (error)
+			return error;
+		plan->move[plan->move_count++] = (struct plan_move){
+			.src = frame.n,
+			.dst = QUIRE_FRAME_NONE_N,
+			.order = (uint8_t)word_order(word),
+		};
+		i += (1u << word_order(word)) - 1;
+	}
+	return 0;
+}
+
+/* The free frames of a block as its largest aligned places. */
+static int add_places(struct places *places, const struct block_bits *used, uint32_t b)
+{
+	unsigned i = 0, order;
+	int error;
+
+	while (i < QUIRE_BLOCK_FRAMES) {
+		if (bits_test(used, i)) {
+			i++;
+			continue;
+		}
+		order = i ? (unsigned)__builtin_ctz(i) : NODE_BLOCK_ORDER;
+		while (!bits_range_clear(used, i, order))
+			order--;
+		error = places_add(places, b * QUIRE_BLOCK_FRAMES + i, order);
+		if (error)
+			return error;
+		i += 1u << order;
+	}
+	return 0;
+}
+
+/* Gives every move a place outside the chosen windows: largest first, best fit. */
+static int place_moves(struct quire_plan *plan, const struct survey *s)
+{
+	uint32_t blocks = node_blocks(plan->q->node);
+	struct places places;
+	int error = 0;
+
+	places_init(&places);
+	for (uint32_t b = 0; b < blocks && !error; b++) {
+		const struct node_block *block = &s->block[b];
+
+		if (s->window[b / plan->blocks_each].chosen ||
+		    (block->claim && block->claim != plan))
+			continue;
+		error = add_places(&places, &block->used, b);
+	}
+	for (unsigned order = CHOOSE_ORDERS; order-- > 0 && !error;) {
+		for (size_t i = 0; i < plan->move_count && !error; i++) {
+			if (plan->move[i].order != order)
+				continue;
+			error = places_take(&places, order, &plan->move[i].dst);
+			if (error == -ENOSPC) { /* the arena changed while we looked */
+				plan->move[i].dst = QUIRE_FRAME_NONE_N;
+				error = 0;
+			}
+		}
+	}
+	places_finish(&places);
+	return error;
+}
+
+static int choose(struct quire_plan *plan, struct survey *s)
+{
+	struct choose_result r;
+	uint32_t *order = mem_zalloc(s->windows, sizeof(*order));
+	struct plan_window *chosen;
+	int error = 0;
+
+	if (!order)
+		return -ENOMEM;
+	choose_windows(s->window, s->windows, plan->goal.count, order, &r);
+	chosen = mem_zalloc(r.windows, sizeof(*chosen));
+	if (!chosen) {
+		mem_free(order);
+		return -ENOMEM;
+	}
+	mem_free(plan->chosen);
+	plan->chosen = chosen;
+	plan->chosen_count = 0;
+	plan->move_count = 0;
+	for (size_t i = 0; i < r.feasible; i++) {
+		const struct choose_window *w = &s->window[order[i]];
+
+		if (!w->chosen)
+			continue;
+		plan->info.runs_free += w->cost == 0;
+		chosen[plan->chosen_count++] =
+			(struct plan_window){ .number = order[i], .cost = w->cost };
+	}
+	/* In the order of frames, so that a move is found by its source. */
+	for (uint32_t w = 0; w < s->windows && !error; w++)
+		for (uint32_t b = 0; s->window[w].chosen && b < plan->blocks_each && !error; b++)
+			error = collect_moves(plan, s, w * plan->blocks_each + b);
+	mem_free(order);
+	plan->info.runs = r.windows;
+	plan->info.feasible = r.feasible;
+	plan->info.no_place = r.no_place;
+	plan->info.folios = plan->move_count;
+	plan->info.bytes = r.frames * QUIRE_FRAME_BYTES;
+	plan->info.lower_bound_bytes = r.lower_bound * QUIRE_FRAME_BYTES;
+	plan->info.alignment_extra_bytes = plan->info.bytes - plan->info.lower_bound_bytes;
+	return error ? error : place_moves(plan, s);
+}
+
+static void keep_blockers(struct quire_plan *plan, struct survey *s)
+{
+	mem_free(plan->blocker);
+	plan->blocker = s->blocker;
+	plan->blocker_count = s->blocker_count;
+	plan->blocker_capacity = s->blocker_capacity;
+	s->blocker = NULL;
+}
+
+int plan_compute(struct quire_plan *plan)
+{
+	struct survey s;
+	int error;
+
+	(void)quire_reclaim(plan->q);
+	memset(&plan->info, 0, sizeof(plan->info));
+	plan->info.size = sizeof(plan->info);
+	error = survey(plan, &s);
+	if (error)
+		return error;
+	error = choose(plan, &s);
+	if (!error)
+		keep_blockers(plan, &s);
+	survey_finish(&s);
+	return error;
+}
+
+int plan_name_blockers(struct quire_plan *plan)
+{
+	struct survey s;
+	int error = survey(plan, &s);
+
+	if (error)
+		return error;
+	keep_blockers(plan, &s);
+	survey_finish(&s);
+	return 0;
+}
+
+struct plan_move *plan_find_move(struct quire_plan *plan, uint32_t src)
+{
+	size_t low = 0, high = plan->move_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (plan->move[mid].src < src)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < plan->move_count && plan->move[low].src == src ? &plan->move[low] : NULL;
+}
+
+int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct quire_plan **result)
+{
+	struct quire_plan *plan;
+	struct quire_goal g;
+	struct thread *t;
+	int error;
+
+	if (!result)
+		return -EINVAL;
+	*result = NULL;
+	if (!q || sized_copy(&g, sizeof(g), goal))
+		return -EINVAL;
+	if (g.kind != QUIRE_GOAL_RUNS || !g.count || g.frames < QUIRE_BLOCK_FRAMES ||
+	    g.frames > WINDOW_FRAMES_MAX || (g.frames & (g.frames - 1)))
+		return -EINVAL;
+	if (q->forked)
+		return -ENXIO;
+	t = thread_self();
+	if (!t)
+		return -ENOMEM;
+	if (t->in_op)
+		return -EDEADLK;
+	plan = mem_zalloc(1, sizeof(*plan));
+	if (!plan)
+		return -ENOMEM;
+	plan->q = q;
+	plan->goal = g;
+	plan->blocks_each = g.frames / QUIRE_BLOCK_FRAMES;
+	plan->windows = node_blocks(q->node) / plan->blocks_each;
+	fetch_add(&q->plans, 1u);
+	error = plan_compute(plan);
+	if (error) {
+		quire_plan_destroy(plan);
+		return error;
+	}
+	count(q, plans, 1);
+	*result = plan;
+	return 0;
+}
+
+void quire_plan_destroy(struct quire_plan *plan)
+{
+	if (!plan)
+		return;
+	if (!plan->q->forked)
+		fetch_sub(&plan->q->plans, 1u);
+	mem_free(plan->chosen);
+	mem_free(plan->move);
+	mem_free(plan->blocker);
+	mem_free(plan->learned);
+	mem_free(plan);
+}
+
+int quire_plan_info(const struct quire_plan *plan, struct quire_plan_info *info)
+{
+	size_t size;
+
+	if (!plan || !info || info->size < sizeof(size_t))
+		return -EINVAL;
+	size = info->size;
+	memcpy(info, &plan->info, size < sizeof(plan->info) ? size : sizeof(plan->info));
+	info->size = size;
+	return 0;
+}
+
+size_t quire_plan_blockers(const struct quire_plan *plan)
+{
+	return plan->blocker_count;
+}
+
+const struct quire_blocker *quire_plan_blocker(const struct quire_plan *plan, size_t i)
+{
+	return i < plan->blocker_count ? &plan->blocker[i] : NULL;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.h: what a plan consists of, shared by its making (plan.c) and its execution (execute.c).
+ */
+#ifndef QUIRE_SRC_CONTIG_PLAN_H
+#define QUIRE_SRC_CONTIG_PLAN_H
+
+#include "contig/choose.h"
+#include "core/instance.h"
+
+#include <quire/plan.h>
+
+/* One folio that is to move. dst is NONE where no place is planned, or once it was handed on. */
+struct plan_move {
+	uint32_t src;
+	uint32_t dst;
+	uint8_t order;
+	bool reserved; /* the frames at dst are allocated for this move */
+};
+
+struct plan_window {
+	uint32_t number; /* its first block is number * blocks_each */
+	uint32_t cost;
+	bool claimed;
+	bool failed;
+	bool named; /* who keeps it from being emptied is in learned */
+	uint64_t moved; /* bytes moved out of it */
+};
+
+struct quire_plan {
+	struct quire *q;
+	struct quire_goal goal;
+	uint32_t blocks_each; /* blocks a window */
+	uint32_t windows;     /* of the arena, whole ones */
+	bool executed;
+	struct quire_plan_info info;
+
+	struct plan_window *chosen; /* cheapest first */
+	size_t chosen_count, chosen_capacity;
+	struct plan_move *move; /* by src */
+	size_t move_count, move_capacity;
+	struct quire_blocker *blocker; /* by frame */
+	size_t blocker_count, blocker_capacity;
+	struct quire_blocker *learned; /* folios that an execution found to stay; by frame, folio */
+	size_t learned_count, learned_capacity;
+};
+
+/*
+ * Looks at the arena and makes info, chosen, move and blocker anew; what was chosen before must have
+ * been given up, but blocks this plan has claimed are taken as its own. 0 or -ENOMEM, and then the
+ * plan may have no windows.
+ */
+int plan_compute(struct quire_plan *plan);
+/* Makes only blocker anew. */
+int plan_name_blockers(struct quire_plan *plan);
+
+/* Remembers a folio that stays, so that no window with it is chosen again. 0 or -ENOMEM. */
+int plan_learn(struct quire_plan *plan, const struct quire_blocker *who);
+
+/* The move planned for a folio at src, or NULL. */
+struct plan_move *plan_find_move(struct quire_plan *plan, uint32_t src);
+
+#endif

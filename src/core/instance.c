@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+/*
+ * instance.c: bringing an instance up and down, layer by layer, and telling fork's child that it
+ * has no arena.
+ */
+#include "core/instance.h"
+
+#include "os/os.h"
+#include "util/mem.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define ARENA_MAX (8ull << 40)
+#define DEADLINE_DEFAULT_NS 1000000000ull
+
+/* All instances of the process. The lock is held across fork, so the child finds the list whole. */
+static pthread_mutex_t instances_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct quire *instances;
+static pthread_once_t instances_once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&instances_lock);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&instances_lock);
+}
+
+static void after_fork_in_child(void)
+{
+	for (struct quire *q = instances; q; q = q->next)
+		q->forked = 1;
+	pthread_mutex_unlock(&instances_lock);
+}
+
+static void instances_init(void)
+{
+	(void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static void instances_add(struct quire *q)
+{
+	pthread_once(&instances_once, instances_init);
+	pthread_mutex_lock(&instances_lock);
+	q->next = instances;
+	instances = q;
+	pthread_mutex_unlock(&instances_lock);
+}
+
+static void instances_remove(struct quire *q)
+{
+	struct quire **at;
+
+	pthread_mutex_lock(&instances_lock);
+	for (at = &instances; *at; at = &(*at)->next)
+		if (*at == q) {
+			*at = q->next;
+			break;
+		}
+	pthread_mutex_unlock(&instances_lock);
+}
+
+int sized_copy(void *to, size_t to_size, const void *from)
+{
+	size_t size;
+
+	memset(to, 0, to_size);
+	if (!from)
+		return -EINVAL;
+	memcpy(&size, from, sizeof(size));
+	if (size < sizeof(size) || size > 4096)
+		return -EINVAL;
+	memcpy(to, from, size < to_size ? size : to_size);
+	return 0;
+}
+
+static void layers_finish(struct quire *q, unsigned n)
+{
+	while (n)
+		quire_layers[--n]->finish(q);
+}
+
+int quire_create(const struct quire_options *options, struct quire **quire)
+{
+	struct quire_options o;
+	struct quire *q;
+	unsigned i;
+	int error;
+
+	if (!quire)
+		return -EINVAL;
+	*quire = NULL;
+	error = sized_copy(&o, sizeof(o), options);
+	if (error)
+		return error;
+	if (o.abi != QUIRE_ABI)
+		return -EPROTO;
+	if (o.flags || !o.arena_bytes || o.arena_bytes > ARENA_MAX)
+		return -EINVAL;
+	o.arena_bytes = (o.arena_bytes + OS_BLOCK_BYTES - 1) & ~(uint64_t)(OS_BLOCK_BYTES - 1);
+	if (!o.deadline_ns)
+		o.deadline_ns = DEADLINE_DEFAULT_NS;
+	q = mem_zalloc(1, sizeof(*q));
+	if (!q)
+		return -ENOMEM;
+	q->options = o;
+	for (i = 0; i < quire_layer_count; i++) {
+		error = quire_layers[i]->init(q);
+		if (error)
+			goto undo;
+	}
+	instances_add(q);
+	*quire = q;
+	return 0;
+undo:
+	layers_finish(q, i);
+	mem_free(q);
+	return error;
+}
+
+int quire_destroy(struct quire *q)
+{
+	if (!q)
+		return 0;
+	if (!q->forked) {
+		if (load_acquire(&q->ops) || load_acquire(&q->plans))
+			return -EBUSY;
+		for (unsigned i = 0; i < quire_layer_count; i++)
+			if (quire_layers[i]->busy && quire_layers[i]->busy(q))
+				return -EBUSY;
+	}
+	instances_remove(q);
+	layers_finish(q, quire_layer_count);
+	mem_free(q);
+	return 0;
+}
+
+void quire_log(struct quire *q, enum quire_log_level level, const char *format, ...)
+{
+	char message[256];
+	va_list args;
+
+	if (!q->options.log)
+		return;
+	va_start(args, format);
+	(void)vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	q->options.log(q->options.log_arg, level, message);
+}
+
+/*
+ * Event and waiter: the waiter counts itself, then compares the event in the futex; the event is
+ * raised, then the waiters are read. Both are seq_cst, so one of them sees the other.
+ */
+void instance_event(struct quire *q)
+{
+	fetch_add(&q->event, 1u);
+	if (__atomic_load_n(&q->event_waiters, __ATOMIC_SEQ_CST))
+		os_futex_wake_all(&q->event);
+}
+
+void instance_wait(struct quire *q, uint32_t *seen, uint64_t ns)
+{
+	fetch_add(&q->event_waiters, 1u);
+	if (__atomic_load_n(&q->event, __ATOMIC_SEQ_CST) == *seen)
+		os_futex_wait(&q->event, *seen, ns);
+	fetch_sub(&q->event_waiters, 1u);
+	*seen = load_acquire(&q->event);
+}
+
+const char *quire_reason_text(enum quire_reason reason)
+{
+	static const char *const text[] = {
+#define REASON_TEXT(name, string) string,
+		QUIRE_REASONS(REASON_TEXT)
+#undef REASON_TEXT
+	};
+
+	return (unsigned)reason < QUIRE_REASON_COUNT ? text[reason] : "unknown";
+}
+
+const char *quire_version(void)
+{
+	return QUIRE_VERSION;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * instance.h: struct quire, what every layer may know of it, and the table of layers that
+ * quire_create() walks. A layer's own state hangs off the instance as an incomplete type.
+ */
+#ifndef QUIRE_SRC_CORE_INSTANCE_H
+#define QUIRE_SRC_CORE_INSTANCE_H
+
+#include "util/atomic.h"
+
+#include <quire/instance.h>
+
+struct node;
+struct folios;
+
+struct quire_counts {
+#define QUIRE_COUNT_FIELD_(name, text) uint64_t name;
+	QUIRE_COUNTERS(QUIRE_COUNT_FIELD_)
+#undef QUIRE_COUNT_FIELD_
+	uint64_t not_moved[QUIRE_REASON_COUNT];
+};
+
+struct quire {
+	struct quire_options options;
+	struct quire_counts counts; /* atomic, relaxed: statistics order nothing */
+	uint32_t forked;            /* set in a child of fork(), where the arena is not mapped */
+	uint32_t event;             /* atomic, futex: something may be movable that was not */
+	uint32_t event_waiters;     /* atomic */
+	uint32_t plans;             /* atomic: plans alive */
+	uint32_t ops;               /* atomic: moves and plans that run now */
+	struct node *node;
+	struct folios *folios;
+	struct quire *next; /* all instances, for fork; under the list's lock */
+};
+
+#define count(q, name, n) add_relaxed(&(q)->counts.name, (uint64_t)(n))
+#define count_not_moved(q, why) add_relaxed(&(q)->counts.not_moved[why], 1u)
+
+/*
+ * A layer: init brings it up for an instance or leaves nothing behind; finish undoes a successful
+ * init; busy answers -EBUSY while it must not be finished. The table, lowest first, is in layers.c.
+ */
+struct quire_layer {
+	int (*init)(struct quire *q);
+	void (*finish)(struct quire *q);
+	int (*busy)(struct quire *q);
+};
+
+extern const struct quire_layer *const quire_layers[];
+extern const unsigned quire_layer_count;
+
+/* Says something through the host's log callback, if there is one. */
+void quire_log(struct quire *q, enum quire_log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Wakes movers that wait to try something again. */
+void instance_event(struct quire *q);
+/*
+ * Waits for the next event after *seen was read from q->event, ns nanoseconds at most; returns at
+ * once if there was one. Updates *seen.
+ */
+void instance_wait(struct quire *q, uint32_t *seen, uint64_t ns);
+
+/* Copies as much of a caller's structure as both sides know; the rest of *to is zeroed. */
+int sized_copy(void *to, size_t to_size, const void *from);
+
+#endif

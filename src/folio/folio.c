@@ -1,0 +1,565 @@
+// SPDX-License-Identifier: MIT
+/*
+ * folio.c: the life of a folio: creation, references, retirement.
+ *
+ * The freer's side of the protocol:
+ *   1. the owner unlinks the folio from its index
+ *   2. the count reaches 0; only then is it decided that the folio goes (contract E4, H-E1)
+ *   3. DEAD and version + 1: a pin or a view from now on fails
+ *   4. the owner's free op
+ *   5. onto the retire list
+ *   6. for a whole list: the epoch advances, one barrier; once the epoch has passed no reader knows
+ *      the folio, and whoever pinned it before 3 is seen in the slots and counts
+ *   7. the unpinned lose their frames and their descriptor; the pinned stay, and are named
+ * Descriptors are type-stable: a stale handle always points to a descriptor, never to other memory.
+ */
+#include "folio/folios.h"
+#include "frame/node.h"
+#include "os/os.h"
+#include "util/mem.h"
+
+#include <errno.h>
+
+#define RECLAIM_EVERY 64 /* retirements between attempts to reclaim */
+
+/* --- descriptors --- */
+
+static struct quire_folio *descriptor_get(struct folios *folios)
+{
+	struct quire_folio *folio;
+
+	if (FAULT_POINT("mem"))
+		return NULL;
+	pthread_mutex_lock(&folios->table_lock);
+	folio = folios->free;
+	if (folio)
+		folios->free = load_relaxed(&folio->link_);
+	else if (folios->high < folios->capacity)
+		folio = &folios->table[folios->high++];
+	pthread_mutex_unlock(&folios->table_lock);
+	return folio;
+}
+
+static void descriptor_put(struct folios *folios, struct quire_folio *folio)
+{
+	pthread_mutex_lock(&folios->table_lock);
+	store_relaxed(&folio->link_, (void *)folios->free);
+	folios->free = folio;
+	pthread_mutex_unlock(&folios->table_lock);
+}
+
+/* --- creation --- */
+
+static int place(struct quire *q, const struct quire_folio_args *args, struct quire_frame *frame)
+{
+	int error;
+
+	if (args->at_set) {
+		*frame = args->at;
+		error = node_alloc_at(q->node, args->order, args->at);
+		if (error != -EBUSY)
+			return error;
+		(void)quire_reclaim(q);
+		return node_alloc_at(q->node, args->order, args->at);
+	}
+	error = node_alloc(q->node, args->order, frame);
+	if (error != -ENOMEM)
+		return error;
+	/* What was freed may be ready by now. This never moves anything. */
+	(void)quire_reclaim(q);
+	return node_alloc(q->node, args->order, frame);
+}
+
+int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_args *arguments,
+			    struct quire_folio **result)
+{
+	struct quire_folio_args args;
+	struct quire_frame frame;
+	struct quire_folio *folio;
+	struct folios *folios;
+	struct quire *q;
+	int error;
+
+	if (!result)
+		return -EINVAL;
+	*result = NULL;
+	if (!owner || sized_copy(&args, sizeof(args), arguments) || args.order > QUIRE_MAX_ORDER)
+		return -EINVAL;
+	q = owner->quire;
+	folios = q->folios;
+	if (q->forked)
+		return -ENXIO;
+	error = place(q, &args, &frame);
+	if (error)
+		return error;
+	folio = descriptor_get(folios);
+	if (!folio) {
+		node_free(q->node, args.order, frame);
+		return -ENOMEM;
+	}
+	folio->owner_ = owner;
+	folio->pins_ = NULL;
+	store_relaxed(&folio->private_, args.private_data);
+	store_relaxed(&folio->link_, NULL);
+	fetch_add(&owner->folios, 1u);
+	fetch_add(&folios->live, 1u);
+	count(q, folios_created, 1);
+	/*
+	 * The word first, then the count, then the tag, each a release: a mover that comes from a
+	 * stale tag fails to get a reference until the word is right, and then finds another frame.
+	 */
+	store_release(&folio->word_, word_make(load_relaxed(&folio->word_), frame.n, args.order));
+	__atomic_store_n(&folio->count_, COUNT_REF, __ATOMIC_SEQ_CST);
+	node_set_tag(q->node, frame, folio_number(folios, folio));
+	*result = folio;
+	return 0;
+}
+
+int quire_folio_create(struct quire_owner *owner, unsigned order, struct quire_folio **folio)
+{
+	return quire_folio_create_with(owner, QUIRE_FOLIO(.order = order), folio);
+}
+
+/* --- references --- */
+
+bool quire_folio_get(struct quire_folio *folio)
+{
+	uint64_t c = load_relaxed(&folio->count_);
+
+	while (COUNT_REFS(c))
+		if (compare_exchange(&folio->count_, &c, c + COUNT_REF))
+			return true;
+	return false;
+}
+
+struct quire_folio *folio_peek_at(struct quire *q, struct quire_frame frame)
+{
+	uint32_t tag = node_tag(q->node, frame);
+
+	return tag ? folio_from_number(q->folios, tag) : NULL;
+}
+
+struct quire_folio *folio_get_at(struct quire *q, struct quire_frame frame)
+{
+	struct quire_folio *folio = folio_peek_at(q, frame);
+	uint64_t word;
+
+	if (!folio || !quire_folio_get(folio))
+		return NULL;
+	word = load_acquire(&folio->word_);
+	if (word_frame(word) == frame.n && !(word & QUIRE_DEAD_))
+		return folio;
+	quire_folio_put(folio);
+	return NULL;
+}
+
+static void retire(struct quire *q, struct quire_folio *folio)
+{
+	struct folios *folios = q->folios;
+	struct quire_folio *head = load_relaxed(&folios->fresh);
+
+	do
+		store_relaxed(&folio->link_, (void *)head);
+	while (!compare_exchange(&folios->fresh, &head, folio));
+	SYNC_POINT("retire:queued", folio);
+	if (fetch_add(&folios->fresh_count, 1u) % RECLAIM_EVERY == RECLAIM_EVERY - 1)
+		(void)quire_reclaim(q);
+}
+
+/* The count is 0: nobody else can change that, so this runs once. */
+static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
+{
+	struct quire_owner *owner = folio->owner_;
+	struct quire *q = owner->quire;
+	struct thread *t;
+	uint64_t word;
+
+	SYNC_POINT("put:zero", folio);
+	word = load_relaxed(&folio->word_);
+	while (!compare_exchange(&folio->word_, &word,
+				 (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_))
+		;
+	SYNC_POINT("put:dead", folio);
+	count(q, folios_freed, 1);
+	if (owner->ops.free) {
+		t = thread_self();
+		count(q, op_free, 1);
+		if (t)
+			t->in_op++;
+		owner->ops.free(folio, reason, owner->arg);
+		if (t)
+			t->in_op--;
+	}
+	fetch_sub(&q->folios->live, 1u);
+	fetch_add(&q->folios->retired, 1u);
+	retire(q, folio);
+}
+
+void quire_folio_put(struct quire_folio *folio)
+{
+	uint64_t c;
+
+	if (!folio || folio->owner_->quire->forked)
+		return;
+	c = fetch_sub(&folio->count_, COUNT_REF);
+	if (COUNT_REFS(c) == 1) {
+		last_put(folio, QUIRE_FREE_PUT);
+	} else if (COUNT_REFS(c) == 0) {
+		/* One put too many: it is undone and told; the folio it hit was dead already. */
+		fetch_add(&folio->count_, COUNT_REF);
+		quire_log(folio->owner_->quire, QUIRE_LOG_ERROR,
+			  "a reference to a dead folio of %s was dropped", folio->owner_->name);
+	}
+}
+
+/* --- reclaiming --- */
+
+static void release(struct quire *q, struct quire_folio *folio)
+{
+	struct folios *folios = q->folios;
+	uint64_t word = load_relaxed(&folio->word_);
+	struct quire_frame frame = quire_frame(word_frame(word));
+
+	SYNC_POINT("retire:freeing", folio);
+	node_set_tag(q->node, frame, 0);
+	node_free(q->node, word_order(word), frame);
+	fetch_sub(&folio->owner_->folios, 1u);
+	descriptor_put(folios, folio);
+	fetch_sub(&folios->retired, 1u);
+}
+
+/*
+ * Does any short pin hold this folio? The list of retired folios is what is long here, so the slots
+ * that are in use are gathered once for all of it.
+ */
+struct hazards {
+	struct quire_folio **folio;
+	size_t n, capacity;
+};
+
+static int hazards_gather(struct hazards *h)
+{
+	struct quire_folio *folio;
+
+	for_each_thread(t) {
+		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
+			/* acquire: what was read or stored under a pin that is gone is done */
+			folio = load_acquire(&t->pub.slot[i].folio);
+			if (!folio)
+				continue;
+			if (mem_grow((void **)&h->folio, &h->capacity, h->n + 1,
+				     sizeof(struct quire_folio *)))
+				return -ENOMEM;
+			h->folio[h->n++] = folio;
+		}
+	}
+	return 0;
+}
+
+static bool hazards_have(const struct hazards *h, const struct quire_folio *folio)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (h->folio[i] == folio)
+			return true;
+	return false;
+}
+
+/* Frees what on the list is unpinned; the rest becomes, or stays, held. */
+static void release_list(struct quire *q, struct quire_folio *list, const struct hazards *h)
+{
+	struct folios *folios = q->folios;
+	struct quire_folio *folio;
+
+	while (list) {
+		folio = list;
+		list = load_relaxed(&folio->link_);
+		if (COUNT_PINS(load_acquire(&folio->count_)) || hazards_have(h, folio)) {
+			store_relaxed(&folio->link_, (void *)folios->held);
+			folios->held = folio;
+		} else {
+			release(q, folio);
+		}
+	}
+}
+
+static void limbo_free(struct quire *q, struct limbo *limbo)
+{
+	for (size_t i = 0; i < limbo->n; i++) {
+		node_free(q->node, limbo->place[i].order, limbo->place[i].frame);
+		fetch_sub(&q->folios->limbo_frames, 1u << limbo->place[i].order);
+	}
+	mem_free(limbo);
+}
+
+static void limbo_reclaim(struct quire *q)
+{
+	struct limbo **at = &q->folios->limbo, *limbo;
+
+	while ((limbo = *at)) {
+		if (!epoch_passed(limbo->target)) {
+			at = &limbo->next;
+			continue;
+		}
+		*at = limbo->next;
+		limbo_free(q, limbo);
+	}
+}
+
+static void reclaim_locked(struct quire *q)
+{
+	struct folios *folios = q->folios;
+	struct quire_folio *list;
+	struct hazards h = { 0 };
+
+	if (folios->limbo && !threads_barrier())
+		limbo_reclaim(q);
+	if (!folios->waiting && !folios->held && !load_acquire(&folios->fresh))
+		return;
+	for (int pass = 0; pass < 2; pass++) {
+		if (!folios->waiting) {
+			folios->waiting = exchange(&folios->fresh, NULL);
+			folios->target = epoch_advance();
+		}
+		count(q, barriers, 1);
+		h.n = 0;
+		if (threads_barrier() || !epoch_passed(folios->target) || hazards_gather(&h))
+			break;
+		list = folios->waiting;
+		folios->waiting = NULL;
+		release_list(q, list, &h);
+		list = folios->held;
+		folios->held = NULL;
+		release_list(q, list, &h);
+		if (!load_acquire(&folios->fresh))
+			break;
+	}
+	mem_free(h.folio);
+}
+
+size_t quire_reclaim(struct quire *q)
+{
+	struct folios *folios = q->folios;
+
+	if (q->forked)
+		return 0;
+	if (!pthread_mutex_trylock(&folios->reclaim_lock)) {
+		reclaim_locked(q);
+		pthread_mutex_unlock(&folios->reclaim_lock);
+	}
+	return (size_t)(load_acquire(&folios->retired) + load_acquire(&folios->limbo_frames));
+}
+
+bool folio_retired_pinned_at(struct quire *q, struct quire_frame frame, struct quire_blocker *who)
+{
+	struct quire_folio *folio;
+	bool pinned = false;
+
+	/* Retired folios are released under this lock alone, so this one stays while we look. */
+	pthread_mutex_lock(&q->folios->reclaim_lock);
+	folio = folio_peek_at(q, frame);
+	if (folio && (load_acquire(&folio->word_) & QUIRE_DEAD_) &&
+	    quire_folio_frame(folio).n == frame.n)
+		pinned = folio_pinned_by(q, folio, false, who);
+	pthread_mutex_unlock(&q->folios->reclaim_lock);
+	if (pinned) {
+		who->frame = frame;
+		who->why = QUIRE_REASON_RETIRED;
+		who->reason = quire_reason_text(who->why);
+	}
+	return pinned;
+}
+
+void folios_limbo(struct quire *q, struct limbo *limbo)
+{
+	struct folios *folios = q->folios;
+	size_t frames = 0;
+
+	for (size_t i = 0; i < limbo->n; i++)
+		frames += 1u << limbo->place[i].order;
+	fetch_add(&folios->limbo_frames, frames);
+	limbo->target = epoch_advance();
+	count(q, barriers, 1);
+	/*
+	 * Without the barrier an entering reader's epoch may still be on its way to us, so the epoch
+	 * may not be trusted: then the next one, with a barrier of its own, counts.
+	 */
+	pthread_mutex_lock(&folios->reclaim_lock);
+	if (!threads_barrier() && epoch_passed(limbo->target)) {
+		limbo_free(q, limbo);
+	} else {
+		limbo->next = folios->limbo;
+		folios->limbo = limbo;
+	}
+	pthread_mutex_unlock(&folios->reclaim_lock);
+}
+
+bool folios_settle(struct quire *q, uint64_t deadline)
+{
+	uint32_t seen = load_acquire(&q->event);
+	uint64_t ns = 10000, now;
+
+	for (;;) {
+		(void)quire_reclaim(q);
+		if (!load_acquire(&q->folios->limbo_frames))
+			return true;
+		now = os_clock_ns();
+		if (now >= deadline) {
+			count(q, stuck_readers, 1);
+			return false;
+		}
+		/* Readers leave without a word; this is a poll, with a growing pause. */
+		instance_wait(q, &seen, ns < deadline - now ? ns : deadline - now);
+		if (ns < 1000000)
+			ns *= 2;
+	}
+}
+
+/* --- statistics --- */
+
+int quire_stats_get(struct quire *q, struct quire_stats *stats)
+{
+	struct quire_stats s = { .size = sizeof(s) };
+	size_t size;
+
+	if (!q || !stats)
+		return -EINVAL;
+	size = stats->size;
+	if (size < 2 * sizeof(uint64_t))
+		return -EINVAL;
+#define COPY(name, text) s.name = load_relaxed(&q->counts.name);
+	QUIRE_COUNTERS(COPY)
+#undef COPY
+	for (unsigned i = 0; i < QUIRE_REASON_COUNT; i++)
+		s.not_moved[i] = load_relaxed(&q->counts.not_moved[i]);
+	s.frames = (uint64_t)node_blocks(q->node) * QUIRE_BLOCK_FRAMES;
+	s.frames_free = node_free_frames(q->node);
+	s.folios_live = load_relaxed(&q->folios->live);
+	s.folios_retired = load_relaxed(&q->folios->retired);
+	s.frames_limbo = load_relaxed(&q->folios->limbo_frames);
+	pthread_mutex_lock(&q->folios->table_lock);
+	s.metadata_bytes = node_metadata_bytes(q->node) +
+			   q->folios->high * sizeof(struct quire_folio);
+	pthread_mutex_unlock(&q->folios->table_lock);
+	memcpy(stats, &s, size < sizeof(s) ? size : sizeof(s));
+	stats->size = size;
+	return 0;
+}
+
+uint32_t quire_blocks(const struct quire *q)
+{
+	return node_blocks(q->node);
+}
+
+int quire_block_info(struct quire *q, uint32_t block, struct quire_block_info *info)
+{
+	struct quire_block_info i = { .size = sizeof(i) };
+	struct node_block b;
+	struct quire_folio *folio;
+	size_t size;
+
+	if (!q || !info || info->size < sizeof(size_t) || block >= node_blocks(q->node))
+		return -EINVAL;
+	size = info->size;
+	node_look(q->node, block, &b);
+	i.used = QUIRE_BLOCK_FRAMES - b.free;
+	i.claimed = b.claim != NULL;
+	for (unsigned f = 0; f < QUIRE_BLOCK_FRAMES; f++) {
+		if (!bits_test(&b.used, f))
+			continue;
+		folio = folio_peek_at(q, quire_frame(block * QUIRE_BLOCK_FRAMES + f));
+		if (!folio)
+			continue;
+		i.folios++;
+		i.long_pins += COUNT_PINS(load_relaxed(&folio->count_)) != 0;
+	}
+	memcpy(info, &i, size < sizeof(i) ? size : sizeof(i));
+	info->size = size;
+	return 0;
+}
+
+/* --- the layer --- */
+
+static int folios_init(struct quire *q)
+{
+	uint64_t frames = (uint64_t)node_blocks(q->node) * QUIRE_BLOCK_FRAMES;
+	struct folios *folios;
+	void *p = NULL;
+	int error;
+
+	error = threads_init();
+	if (error)
+		return error;
+	folios = mem_zalloc(1, sizeof(*folios));
+	if (!folios)
+		return -ENOMEM;
+	/* One descriptor a frame, and room for retired ones that readers keep. */
+	folios->capacity = frames + frames / 8 + 4096;
+	error = os_reserve(folios->capacity * sizeof(*folios->table), &p);
+	if (error) {
+		mem_free(folios);
+		return error;
+	}
+	folios->table = p;
+	pthread_mutex_init(&folios->table_lock, NULL);
+	pthread_mutex_init(&folios->reclaim_lock, NULL);
+	pthread_mutex_init(&folios->owners_lock, NULL);
+	for (unsigned i = 0; i < PIN_LOCKS; i++)
+		pthread_mutex_init(&folios->pin_lock[i], NULL);
+	q->folios = folios;
+	return 0;
+}
+
+static int folios_busy(struct quire *q)
+{
+	struct quire_folio *folio;
+
+	if (load_acquire(&q->folios->pins))
+		return -EBUSY;
+	for_each_thread(t) {
+		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
+			folio = load_acquire(&t->pub.slot[i].folio);
+			if (folio && folio_is_ours(q->folios, folio))
+				return -EBUSY;
+		}
+	}
+	return 0;
+}
+
+/* Whatever still has references is told that it goes, then all of it goes. */
+static void folios_finish(struct quire *q)
+{
+	struct folios *folios = q->folios;
+	struct quire_owner *owner, *next;
+	struct limbo *limbo;
+
+	for (uint64_t i = 0; !q->forked && i < folios->high; i++) {
+		struct quire_folio *folio = &folios->table[i];
+
+		if (!COUNT_REFS(load_acquire(&folio->count_)))
+			continue;
+		__atomic_store_n(&folio->count_, 0, __ATOMIC_SEQ_CST);
+		last_put(folio, QUIRE_FREE_DESTROY);
+	}
+	while ((limbo = folios->limbo)) {
+		folios->limbo = limbo->next;
+		mem_free(limbo);
+	}
+	for (owner = folios->owners; owner; owner = next) {
+		next = owner->next;
+		mem_free(owner);
+	}
+	for (unsigned i = 0; i < PIN_LOCKS; i++)
+		pthread_mutex_destroy(&folios->pin_lock[i]);
+	pthread_mutex_destroy(&folios->owners_lock);
+	pthread_mutex_destroy(&folios->reclaim_lock);
+	pthread_mutex_destroy(&folios->table_lock);
+	os_unmap(folios->table, folios->capacity * sizeof(*folios->table));
+	mem_free(folios);
+	q->folios = NULL;
+}
+
+const struct quire_layer folios_layer = {
+	.init = folios_init,
+	.finish = folios_finish,
+	.busy = folios_busy,
+};

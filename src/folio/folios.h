@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * folios.h: descriptors, owners, retirement, named pins: what the layers above need of folios.
+ *
+ * Invariants of a descriptor, which folios_validate() checks when nothing runs:
+ *
+ *	live      references >= 1, DEAD clear, tag(frame) names it, its frames are allocated
+ *	retired   references = 0, DEAD set, tag(frame) names it, its frames are allocated
+ *	free      references = 0, DEAD set, on the free list, no tag names it
+ *	isolated  one mover holds a reference and has link_
+ *
+ * Lock order: owners -> pins -> table -> node. No lock is held while an op runs.
+ */
+#ifndef QUIRE_SRC_FOLIO_FOLIOS_H
+#define QUIRE_SRC_FOLIO_FOLIOS_H
+
+#include "core/instance.h"
+#include "folio/thread.h"
+
+#include <pthread.h>
+#include <quire/folio.h>
+#include <quire/owner.h>
+#include <quire/pin.h>
+
+#define COUNT_REF 1ull
+#define COUNT_PIN (1ull << 32)
+#define COUNT_REFS(c) ((uint32_t)(c))
+#define COUNT_PINS(c) ((uint32_t)((c) >> 32))
+
+#define PIN_LOCKS 64
+
+struct quire_owner {
+	struct quire_owner_head_ head; /* what pins read; first */
+	struct quire *quire;
+	struct quire_owner_ops ops; /* as registered, shorter tables filled with NULL */
+	void *arg;
+	uint64_t folios; /* atomic: folios and named pins that need it */
+	struct quire_owner *next;
+	char name[64];
+};
+
+/* A named pin. On its folio's list, under the folio's pin lock. */
+struct quire_pin {
+	struct quire_folio *folio;
+	struct quire_owner *owner;
+	const char *site;
+	struct quire_pin *next;
+	uint64_t since;
+	int tid;
+	bool spilled; /* a thread's ninth short pin */
+};
+
+/* Places that folios were moved away from, until no reader can be looking at them. */
+struct limbo {
+	struct limbo *next;
+	uint64_t target; /* the epoch that must have passed */
+	size_t n;
+	struct limbo_place {
+		struct quire_frame frame;
+		uint32_t order;
+	} place[];
+};
+
+struct folios {
+	/* Descriptors: address space for one a frame, touched as far as `high`. */
+	struct quire_folio *table;
+	uint64_t capacity;
+	uint64_t high;              /* under table_lock */
+	struct quire_folio *free;   /* under table_lock */
+	pthread_mutex_t table_lock;
+
+	struct quire_folio *fresh; /* atomic stack: just retired */
+	uint32_t fresh_count;      /* atomic, about */
+	/* Under reclaim_lock: */
+	struct quire_folio *waiting; /* retired before `target` */
+	struct quire_folio *held;    /* retired, out of readers' sight, pinned */
+	uint64_t target;
+	struct limbo *limbo;
+	pthread_mutex_t reclaim_lock;
+
+	uint64_t live;    /* atomic */
+	uint64_t retired; /* atomic */
+	uint64_t limbo_frames; /* atomic */
+	uint64_t pins;    /* atomic: named pins */
+
+	struct quire_owner *owners; /* under owners_lock */
+	pthread_mutex_t owners_lock;
+	pthread_mutex_t pin_lock[PIN_LOCKS];
+};
+
+extern const struct quire_layer folios_layer;
+
+static inline uint32_t word_frame(uint64_t word)
+{
+	return (uint32_t)(word & QUIRE_WORD_FRAME_MASK_);
+}
+
+static inline unsigned word_order(uint64_t word)
+{
+	return (unsigned)(word >> QUIRE_WORD_ORDER_SHIFT_) & 15u;
+}
+
+/* The same version and order in another frame, or flags changed; the version wraps by itself. */
+static inline uint64_t word_make(uint64_t version_from, uint32_t frame, unsigned order)
+{
+	return (version_from & QUIRE_WORD_VERSION_MASK_) |
+	       ((uint64_t)order << QUIRE_WORD_ORDER_SHIFT_) | frame;
+}
+
+/* A folio's number, as tags have it: 1 and up. */
+static inline uint32_t folio_number(const struct folios *folios, const struct quire_folio *folio)
+{
+	return (uint32_t)(folio - folios->table) + 1;
+}
+
+static inline struct quire_folio *folio_from_number(const struct folios *folios, uint32_t number)
+{
+	return &folios->table[number - 1];
+}
+
+static inline bool folio_is_ours(const struct folios *folios, const struct quire_folio *folio)
+{
+	return folio >= folios->table && folio < folios->table + folios->capacity;
+}
+
+/* The futex of a folio: the half of the word with the flags and the version. */
+static inline uint32_t *folio_futex(struct quire_folio *folio)
+{
+	uint32_t *half = (uint32_t *)(void *)&folio->word_;
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return half + 1;
+#else
+	return half;
+#endif
+}
+
+/* The folio whose head frame this is, with a reference, or NULL; any time, by anybody. */
+struct quire_folio *folio_get_at(struct quire *q, struct quire_frame frame);
+/* The same without a reference: only for looking, and it may be another thing at once. */
+struct quire_folio *folio_peek_at(struct quire *q, struct quire_frame frame);
+
+/* Sleeps until MOVING is clear. */
+void folio_wait_moving(struct quire_folio *folio);
+/* Clears flags, and wakes who waited for MOVING if that is among them. */
+void folio_clear(struct quire_folio *folio, uint64_t flags);
+
+/*
+ * Fills who with the holder of a pin on the folio and returns true, or returns false if there is
+ * none. fixed_only: only a pin that no migrate op can be expected to drop, which is one of another
+ * owner than the folio's, or of an owner without a migrate op, or of a thread that is gone or is
+ * the caller.
+ */
+bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
+		     struct quire_blocker *who);
+/* Is the folio at this frame freed, but pinned? who says by whom, with reason RETIRED. */
+bool folio_retired_pinned_at(struct quire *q, struct quire_frame frame, struct quire_blocker *who);
+/* Fills in who for a folio that nothing pins: its owner, and why. */
+void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,
+		    struct quire_blocker *who);
+/* The same for a short pin in slot i of thread t. */
+void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
+		   struct quire_blocker *who);
+
+/* Hands a filled limbo over; it is freed with its places once its readers have left. */
+void folios_limbo(struct quire *q, struct limbo *limbo);
+/* Reclaims, and waits for readers until the deadline (os_clock_ns): true if nothing is in limbo. */
+bool folios_settle(struct quire *q, uint64_t deadline);
+
+/* Calls of ops, the only ones. */
+int owner_isolate(struct quire_folio *folio, enum quire_mode mode);
+int owner_migrate(struct quire_owner *owner, struct quire_batch *batch);
+void owner_putback(struct quire_folio *folio);
+
+/* 0, or -EDEADLK in an op, -EDEADLK in a read section, -ENXIO after fork, -ENOMEM. */
+int may_move(struct quire *q);
+
+#endif

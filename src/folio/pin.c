@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT
+/*
+ * pin.c: what of pinning is not inline, named pins, and telling who holds what.
+ *
+ * A named pin's protocol is that of a short one with the count in place of the slot:
+ *   1. onto the folio's list, so that whoever sees the count finds the name
+ *   2. count + 1 (seq_cst)
+ *   3. the word (seq_cst): MOVING -> take it back and wait; DEAD -> take it back, -ESTALE
+ * The mover sets MOVING (seq_cst) and then reads the count: one of the two sees the other.
+ */
+#include "folio/folios.h"
+#include "os/os.h"
+#include "util/mem.h"
+
+#include <errno.h>
+
+#define SPINS 64
+#define WAIT_NS 10000000u /* looks again after this long even if nobody wakes it */
+
+static pthread_mutex_t *pin_lock(struct folios *folios, const struct quire_folio *folio)
+{
+	uint64_t h = folio_number(folios, folio) * 0x9e3779b97f4a7c15ull;
+
+	return &folios->pin_lock[h >> 58];
+}
+
+/*
+ * Waiters announce themselves by the WAITERS flag, so that a publication without waiters costs no
+ * system call. A waiter holds no reference and no pin (contract X21). The futex compares the flags
+ * and the version, so a word that changed meanwhile is never slept on.
+ */
+void folio_wait_moving(struct quire_folio *folio)
+{
+	uint64_t word;
+
+	for (unsigned i = 0; i < SPINS; i++) {
+		if (!(load_acquire(&folio->word_) & QUIRE_MOVING_))
+			return;
+		cpu_relax();
+	}
+	count(folio->owner_->quire, pin_waits, 1);
+	for (;;) {
+		word = load_acquire(&folio->word_);
+		if (!(word & QUIRE_MOVING_))
+			return;
+		if (!(word & QUIRE_WAITERS_) &&
+		    !compare_exchange(&folio->word_, &word, word | QUIRE_WAITERS_))
+			continue;
+		SYNC_POINT("pin:waiting", folio);
+		os_futex_wait(folio_futex(folio), (uint32_t)((word | QUIRE_WAITERS_) >> 32),
+			      WAIT_NS);
+	}
+}
+
+void folio_clear(struct quire_folio *folio, uint64_t flags)
+{
+	uint64_t word = load_relaxed(&folio->word_);
+
+	if (flags & QUIRE_MOVING_)
+		flags |= QUIRE_WAITERS_;
+	while (!compare_exchange(&folio->word_, &word, word & ~flags))
+		;
+	if (word & flags & QUIRE_WAITERS_)
+		os_futex_wake_all(folio_futex(folio));
+}
+
+static void long_pin_unlink(struct folios *folios, struct quire_pin *pin)
+{
+	pthread_mutex_t *lock = pin_lock(folios, pin->folio);
+	struct quire_pin *before;
+
+	pthread_mutex_lock(lock);
+	if (pin->folio->pins_ == pin) {
+		pin->folio->pins_ = pin->next;
+	} else {
+		for (before = pin->folio->pins_; before->next != pin; before = before->next)
+			;
+		before->next = pin->next;
+	}
+	pthread_mutex_unlock(lock);
+}
+
+static int long_pin(struct quire_folio *folio, struct quire_owner *who, const char *site,
+		    bool spilled, struct quire_pin **result)
+{
+	struct folios *folios = who->quire->folios;
+	struct quire_pin *pin = mem_zalloc(1, sizeof(*pin));
+	pthread_mutex_t *lock;
+	uint64_t word;
+
+	if (!pin)
+		return -ENOMEM;
+	pin->folio = folio;
+	pin->owner = who;
+	pin->site = site;
+	pin->since = os_clock_coarse_ns();
+	pin->tid = os_thread_id();
+	pin->spilled = spilled;
+	fetch_add(&who->folios, 1u);
+	fetch_add(&folios->pins, 1u);
+	lock = pin_lock(folios, folio);
+	pthread_mutex_lock(lock);
+	pin->next = folio->pins_;
+	folio->pins_ = pin;
+	pthread_mutex_unlock(lock);
+	for (;;) {
+		fetch_add(&folio->count_, COUNT_PIN);
+		SYNC_POINT("pin-long:counted", folio);
+		word = __atomic_load_n(&folio->word_, __ATOMIC_SEQ_CST);
+		if (!(word & (QUIRE_MOVING_ | QUIRE_DEAD_)))
+			break;
+		fetch_sub(&folio->count_, COUNT_PIN);
+		if (word & QUIRE_DEAD_) {
+			long_pin_unlink(folios, pin);
+			fetch_sub(&who->folios, 1u);
+			fetch_sub(&folios->pins, 1u);
+			mem_free(pin);
+			return -ESTALE;
+		}
+		folio_wait_moving(folio);
+	}
+	*result = pin;
+	return 0;
+}
+
+int quire_pin_long_at_(struct quire_folio *folio, struct quire_owner *who, const char *site,
+		       struct quire_pin **pin)
+{
+	if (!pin)
+		return -EINVAL;
+	*pin = NULL;
+	if (!folio || !who || who->quire != folio->owner_->quire)
+		return -EINVAL;
+	if (who->quire->forked)
+		return -ENXIO;
+	return long_pin(folio, who, site, false, pin);
+}
+
+void quire_unpin_long(struct quire_pin *pin)
+{
+	struct quire *q;
+
+	if (!pin)
+		return;
+	q = pin->owner->quire;
+	if (q->forked)
+		return;
+	long_pin_unlink(q->folios, pin);
+	/* release, by seq_cst: what was stored under the pin is seen by the mover that reads 0 */
+	fetch_sub(&pin->folio->count_, COUNT_PIN);
+	fetch_sub(&pin->owner->folios, 1u);
+	fetch_sub(&q->folios->pins, 1u);
+	mem_free(pin);
+	instance_event(q);
+}
+
+void *quire_pin_address(const struct quire_pin *pin)
+{
+	return quire_folio_content(pin->folio);
+}
+
+struct quire_folio *quire_pin_folio(const struct quire_pin *pin)
+{
+	return pin->folio;
+}
+
+/* The thread has eight pins, or there was no memory for its record: a named pin does it. */
+static void *spill(struct quire_folio *folio, const char *site)
+{
+	struct quire_pin *pin;
+
+	if (folio->owner_->quire->forked || long_pin(folio, folio->owner_, site, true, &pin))
+		return NULL;
+	count(folio->owner_->quire, spilled_pins, 1);
+	return quire_pin_address(pin);
+}
+
+void *quire_pin_slow_(struct quire_folio *folio, const char *site)
+{
+	struct thread *t = thread_self();
+	uint64_t word;
+	uint32_t i;
+
+	for (;;) {
+		word = load_acquire(&folio->word_);
+		if (word & QUIRE_DEAD_)
+			return NULL;
+		if (word & QUIRE_MOVING_) {
+			folio_wait_moving(folio);
+			continue;
+		}
+		if (!t || t->pub.npins >= QUIRE_SHORT_PINS)
+			return spill(folio, site);
+		i = t->pub.npins++;
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		store_relaxed(&t->pub.slot[i].site, site);
+		store_release(&t->pub.slot[i].folio, folio);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		if (t->pub.fence)
+			QUIRE_FENCE_FULL_();
+		SYNC_POINT("pin:published", folio);
+		word = load_acquire(&folio->word_);
+		if (!(word & (QUIRE_MOVING_ | QUIRE_DEAD_)))
+			return folio->owner_->head.base +
+			       ((size_t)word_frame(word) << QUIRE_FRAME_SHIFT);
+		store_release(&t->pub.slot[i].folio, NULL);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		t->pub.npins = i;
+	}
+}
+
+/*
+ * Not the latest pin of this thread: an older slot, or a spilled pin. A slot that is emptied below
+ * the top stays counted until those above it are gone.
+ */
+void quire_unpin_slow_(struct quire_folio *folio)
+{
+	struct thread *t = thread_self();
+	struct folios *folios = folio->owner_->quire->folios;
+	struct quire_pin *pin = NULL;
+	pthread_mutex_t *lock;
+	int tid;
+
+	if (folio->owner_->quire->forked)
+		return;
+	tid = os_thread_id();
+	/* A spilled pin is younger than every slot: it goes first. */
+	if (COUNT_PINS(load_acquire(&folio->count_))) {
+		lock = pin_lock(folios, folio);
+		pthread_mutex_lock(lock);
+		for (pin = folio->pins_; pin; pin = pin->next)
+			if (pin->spilled && pin->tid == tid)
+				break;
+		pthread_mutex_unlock(lock);
+		if (pin) {
+			quire_unpin_long(pin);
+			return;
+		}
+	}
+	if (!t)
+		return;
+	for (uint32_t i = t->pub.npins; i-- > 0;) {
+		if (load_relaxed(&t->pub.slot[i].folio) != folio)
+			continue;
+		store_release(&t->pub.slot[i].folio, NULL);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		break;
+	}
+	while (t->pub.npins && !load_relaxed(&t->pub.slot[t->pub.npins - 1].folio))
+		t->pub.npins--;
+}
+
+void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,
+		    struct quire_blocker *who)
+{
+	memset(who, 0, sizeof(*who));
+	who->frame = quire_folio_frame(folio);
+	who->folio = folio;
+	who->owner = folio->owner_->name;
+	who->why = why;
+	who->reason = quire_reason_text(why);
+	who->site = "";
+	who->code = code;
+}
+
+static uint64_t met_age(struct pin_met *met, struct quire_folio *folio, const char *site)
+{
+	uint64_t now = os_clock_coarse_ns(), since;
+
+	if (load_relaxed(&met->folio) == folio && load_relaxed(&met->site) == site) {
+		since = load_relaxed(&met->since);
+		return now > since ? now - since : 0;
+	}
+	store_relaxed(&met->folio, folio);
+	store_relaxed(&met->site, site);
+	store_relaxed(&met->since, now);
+	return 0;
+}
+
+void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
+		   struct quire_blocker *who)
+{
+	const char *site = load_relaxed(&t->pub.slot[i].site);
+	bool gone = load_acquire(&t->gone);
+
+	folio_describe(folio, gone ? QUIRE_REASON_THREAD_GONE : QUIRE_REASON_SHORT_PIN, -EAGAIN,
+		       who);
+	who->site = site ? site : "";
+	who->thread = load_relaxed(&t->tid);
+	who->age_ns = met_age(&t->met[i], folio, who->site);
+}
+
+static bool short_pinned_by(struct quire_folio *folio, bool fixed_only, struct quire_blocker *who)
+{
+	for_each_thread(t) {
+		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
+			if (load_acquire(&t->pub.slot[i].folio) != folio)
+				continue;
+			if (fixed_only && &t->pub != quire_thread_self_ && !load_acquire(&t->gone))
+				continue;
+			slot_describe(t, i, folio, who);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool pin_is_fixed(const struct quire_pin *pin)
+{
+	return pin->spilled || pin->owner != pin->folio->owner_ || !pin->owner->ops.migrate;
+}
+
+bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
+		     struct quire_blocker *who)
+{
+	pthread_mutex_t *lock;
+	struct quire_pin *pin;
+	uint64_t now;
+
+	if (!COUNT_PINS(load_acquire(&folio->count_)))
+		return short_pinned_by(folio, fixed_only, who);
+	lock = pin_lock(q->folios, folio);
+	pthread_mutex_lock(lock);
+	for (pin = folio->pins_; pin; pin = pin->next)
+		if (!fixed_only || pin_is_fixed(pin))
+			break;
+	if (pin) {
+		now = os_clock_coarse_ns();
+		folio_describe(folio, pin->spilled ? QUIRE_REASON_SHORT_PIN : QUIRE_REASON_LONG_PIN,
+			       -EAGAIN, who);
+		who->owner = pin->owner->name;
+		who->site = pin->site;
+		who->thread = pin->tid;
+		who->age_ns = now > pin->since ? now - pin->since : 0;
+	}
+	pthread_mutex_unlock(lock);
+	return pin || short_pinned_by(folio, fixed_only, who);
+}

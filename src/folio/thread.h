@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread.h: the records of threads: what pins and read sections publish, and how movers and freers
+ * read it. Records are the process's, shared by all instances, and are never freed; a thread that
+ * exits without a pin leaves its record to the next one.
+ *
+ * The asymmetry everything rests on (as in hazard pointers with membarrier, and Linux' SRCU):
+ *
+ *	thread                            mover or freer
+ *	store slot / epoch                store word (MOVING, DEAD) or unlink
+ *	signal fence                      membarrier: a full fence in every running thread
+ *	load word / index                 load slots / epochs
+ *
+ * At least one of the two sees the other's store. Where the kernel has no membarrier, `fence` is set
+ * in each record and both sides use full fences of their own.
+ */
+#ifndef QUIRE_SRC_FOLIO_THREAD_H
+#define QUIRE_SRC_FOLIO_THREAD_H
+
+#include "util/atomic.h"
+
+#include <quire/base.h>
+
+struct batch_entry;
+
+/* The batch that an op of this thread works on; in the record, so that a stale pointer to it is
+ * always safe to look at. See migrate/batch.h. */
+struct quire_batch {
+	struct quire *quire;
+	struct batch_entry **entry;
+	size_t n;
+	enum quire_mode mode;
+	bool active; /* between the call of the op and its return */
+	bool done;   /* a commit returned 0 */
+	uint64_t copy_ns;
+	uint64_t recopied; /* bytes copied for nothing */
+};
+
+/* When a mover first met the pin that stands in a slot; atomic, racy by nature: a hint of age. */
+struct pin_met {
+	struct quire_folio *folio;
+	const char *site;
+	uint64_t since;
+};
+
+struct thread {
+	struct quire_thread_ pub;
+	struct thread *next;    /* written once, before the record is published */
+	uint32_t used;          /* atomic: a living thread has it, or a dead one's pins stand in it */
+	uint32_t gone;          /* atomic: the thread exited with pins held */
+	int tid;                /* atomic */
+	unsigned in_op;         /* ops of this thread that run now */
+	struct pin_met met[QUIRE_SHORT_PINS];
+	struct quire_batch batch;
+};
+
+/* This thread's record; NULL: no memory, or a child of fork() without a quire of its own. */
+struct thread *thread_self(void);
+/* Called by the first instance; after fork also by the child's first. 0 always: without membarrier
+ * everything works with full fences. */
+int threads_init(void);
+
+/* All records, newest first. */
+struct thread *threads_first(void);
+#define for_each_thread(t) for (struct thread *t = threads_first(); t; t = t->next)
+
+/*
+ * The full fence of the other side. 0, or -errno: nothing may be concluded then.
+ */
+int threads_barrier(void);
+
+/*
+ * Epochs. Something unlinked before epoch_advance() returned target, and before a barrier that
+ * followed, is out of every reader's sight once epoch_passed(target).
+ */
+uint64_t epoch_advance(void);
+bool epoch_passed(uint64_t target);
+/* A thread that keeps target from passing; NULL if none. */
+struct thread *epoch_blocker(uint64_t target);
+
+#endif

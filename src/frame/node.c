@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+#include "frame/node.h"
+
+#include "os/os.h"
+#include "util/mem.h"
+
+#include <pthread.h>
+
+#define LISTS (QUIRE_BLOCK_FRAMES + 1)
+#define NIL UINT32_MAX
+
+struct block {
+	struct block_bits used;
+	uint32_t free;
+	uint32_t next, prev; /* on the list of its free count */
+	const void *claim;   /* the plan that has it, or NULL */
+};
+
+struct node {
+	pthread_mutex_t lock;
+	char *base;
+	int fd;
+	uint32_t blocks;
+	uint64_t frames;
+	uint64_t free;
+	struct block *block;
+	uint32_t *tag;
+	uint32_t head[LISTS];
+	struct block_bits lists; /* bit i: list i + 1 is not empty */
+};
+
+static bool on_list(const struct block *b)
+{
+	return !b->claim && b->free;
+}
+
+static void list_add(struct node *node, uint32_t i)
+{
+	struct block *b = &node->block[i];
+	uint32_t l = b->free;
+
+	if (!on_list(b))
+		return;
+	b->prev = NIL;
+	b->next = node->head[l];
+	if (b->next != NIL)
+		node->block[b->next].prev = i;
+	node->head[l] = i;
+	node->lists.word[(l - 1) / 64] |= 1ull << ((l - 1) % 64);
+}
+
+static void list_remove(struct node *node, uint32_t i)
+{
+	struct block *b = &node->block[i];
+	uint32_t l = b->free;
+
+	if (!on_list(b))
+		return;
+	if (b->next != NIL)
+		node->block[b->next].prev = b->prev;
+	if (b->prev != NIL)
+		node->block[b->prev].next = b->next;
+	else
+		node->head[l] = b->next;
+	if (node->head[l] == NIL)
+		node->lists.word[(l - 1) / 64] &= ~(1ull << ((l - 1) % 64));
+}
+
+/* The first list from l on (1 to 512) that is not empty, or NIL. */
+static uint32_t list_from(const struct node *node, uint32_t l)
+{
+	uint32_t w = (l - 1) / 64;
+	uint64_t x;
+
+	if (l > QUIRE_BLOCK_FRAMES)
+		return NIL;
+	x = node->lists.word[w] & (~0ull << ((l - 1) % 64));
+	for (;;) {
+		if (x)
+			return w * 64 + (uint32_t)__builtin_ctzll(x) + 1;
+		if (++w == BLOCK_WORDS)
+			return NIL;
+		x = node->lists.word[w];
+	}
+}
+
+static void take(struct node *node, uint32_t i, unsigned offset, unsigned order)
+{
+	struct block *b = &node->block[i];
+
+	list_remove(node, i);
+	bits_range_set(&b->used, offset, order);
+	b->free -= 1u << order;
+	node->free -= 1u << order;
+	list_add(node, i);
+}
+
+/* The fullest unclaimed block with a place; then any claimed one. */
+static uint32_t find(const struct node *node, unsigned order, unsigned *offset)
+{
+	uint32_t l, i;
+
+	for (l = list_from(node, 1u << order); l != NIL; l = list_from(node, l + 1)) {
+		for (i = node->head[l]; i != NIL; i = node->block[i].next) {
+			*offset = bits_find_clear(&node->block[i].used, order);
+			if (*offset != BLOCK_NONE)
+				return i;
+		}
+	}
+	if (node->free < (1u << order))
+		return NIL;
+	for (i = 0; i < node->blocks; i++) {
+		const struct block *b = &node->block[i];
+
+		if (!b->claim || b->free < (1u << order))
+			continue;
+		*offset = bits_find_clear(&b->used, order);
+		if (*offset != BLOCK_NONE)
+			return i;
+	}
+	return NIL;
+}
+
+int node_alloc(struct node *node, unsigned order, struct quire_frame *frame)
+{
+	unsigned offset = 0;
+	uint32_t i;
+
+	if (order > QUIRE_MAX_ORDER)
+		return -EINVAL;
+	if (FAULT_POINT("frame:alloc"))
+		return -ENOMEM;
+	pthread_mutex_lock(&node->lock);
+	i = find(node, order, &offset);
+	if (i != NIL)
+		take(node, i, offset, order);
+	pthread_mutex_unlock(&node->lock);
+	if (i == NIL)
+		return -ENOMEM;
+	*frame = quire_frame(i * QUIRE_BLOCK_FRAMES + offset);
+	return 0;
+}
+
+int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame)
+{
+	uint32_t i = frame.n / QUIRE_BLOCK_FRAMES;
+	unsigned offset = frame.n % QUIRE_BLOCK_FRAMES;
+	int error = 0;
+
+	if (order > QUIRE_MAX_ORDER || i >= node->blocks || (frame.n & ((1u << order) - 1)))
+		return -EINVAL;
+	if (FAULT_POINT("frame:alloc"))
+		return -ENOMEM;
+	pthread_mutex_lock(&node->lock);
+	if (bits_range_clear(&node->block[i].used, offset, order))
+		take(node, i, offset, order);
+	else
+		error = -EBUSY;
+	pthread_mutex_unlock(&node->lock);
+	return error;
+}
+
+void node_free(struct node *node, unsigned order, struct quire_frame frame)
+{
+	uint32_t i = frame.n / QUIRE_BLOCK_FRAMES;
+	struct block *b = &node->block[i];
+
+	pthread_mutex_lock(&node->lock);
+	list_remove(node, i);
+	bits_range_reset(&b->used, frame.n % QUIRE_BLOCK_FRAMES, order);
+	b->free += 1u << order;
+	node->free += 1u << order;
+	list_add(node, i);
+	pthread_mutex_unlock(&node->lock);
+}
+
+int node_claim(struct node *node, uint32_t first, uint32_t n, const void *who)
+{
+	int error = 0;
+	uint32_t i;
+
+	pthread_mutex_lock(&node->lock);
+	for (i = first; i < first + n; i++)
+		if (node->block[i].claim && node->block[i].claim != who)
+			error = -EBUSY;
+	for (i = first; !error && i < first + n; i++) {
+		list_remove(node, i);
+		node->block[i].claim = who;
+	}
+	pthread_mutex_unlock(&node->lock);
+	return error;
+}
+
+void node_unclaim(struct node *node, uint32_t first, uint32_t n, const void *who)
+{
+	pthread_mutex_lock(&node->lock);
+	for (uint32_t i = first; i < first + n; i++) {
+		if (node->block[i].claim != who)
+			continue;
+		node->block[i].claim = NULL;
+		list_add(node, i);
+	}
+	pthread_mutex_unlock(&node->lock);
+}
+
+void node_look(struct node *node, uint32_t block, struct node_block *out)
+{
+	const struct block *b = &node->block[block];
+
+	pthread_mutex_lock(&node->lock);
+	out->used = b->used;
+	out->free = b->free;
+	out->claim = b->claim;
+	pthread_mutex_unlock(&node->lock);
+}
+
+uint32_t node_tag(const struct node *node, struct quire_frame frame)
+{
+	return load_acquire(&node->tag[frame.n]);
+}
+
+void node_set_tag(struct node *node, struct quire_frame frame, uint32_t tag)
+{
+	store_release(&node->tag[frame.n], tag);
+}
+
+char *node_base(const struct node *node)
+{
+	return node->base;
+}
+
+uint32_t node_blocks(const struct node *node)
+{
+	return node->blocks;
+}
+
+uint64_t node_free_frames(struct node *node)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&node->lock);
+	n = node->free;
+	pthread_mutex_unlock(&node->lock);
+	return n;
+}
+
+uint64_t node_metadata_bytes(const struct node *node)
+{
+	return node->frames * sizeof(*node->tag) + node->blocks * sizeof(*node->block);
+}
+
+static int node_init(struct quire *q)
+{
+	struct node *node = mem_zalloc(1, sizeof(*node));
+	void *p = NULL;
+	int error;
+
+	if (!node)
+		return -ENOMEM;
+	node->blocks = (uint32_t)(q->options.arena_bytes / OS_BLOCK_BYTES);
+	node->frames = (uint64_t)node->blocks * QUIRE_BLOCK_FRAMES;
+	node->free = node->frames;
+	error = os_memfd("quire", q->options.arena_bytes);
+	if (error < 0)
+		goto undo_node;
+	node->fd = error;
+	error = os_map_file(node->fd, q->options.arena_bytes, &p);
+	if (error)
+		goto undo_file;
+	node->base = p;
+	error = os_reserve(node->frames * sizeof(*node->tag), &p);
+	if (error)
+		goto undo_map;
+	node->tag = p;
+	node->block = mem_zalloc(node->blocks, sizeof(*node->block));
+	if (!node->block) {
+		error = -ENOMEM;
+		goto undo_tags;
+	}
+	pthread_mutex_init(&node->lock, NULL);
+	for (unsigned l = 0; l < LISTS; l++)
+		node->head[l] = NIL;
+	/* The lowest block ends up first: memory is handed out from the arena's start. */
+	for (uint32_t i = node->blocks; i-- > 0;) {
+		node->block[i].free = QUIRE_BLOCK_FRAMES;
+		list_add(node, i);
+	}
+	q->node = node;
+	return 0;
+undo_tags:
+	os_unmap(node->tag, node->frames * sizeof(*node->tag));
+undo_map:
+	os_unmap(node->base, q->options.arena_bytes);
+undo_file:
+	os_close(node->fd);
+undo_node:
+	mem_free(node);
+	return error;
+}
+
+static void node_finish(struct quire *q)
+{
+	struct node *node = q->node;
+
+	pthread_mutex_destroy(&node->lock);
+	mem_free(node->block);
+	os_unmap(node->tag, node->frames * sizeof(*node->tag));
+	/* Not inherited by a child of fork(): something else may have the address by now. */
+	if (!q->forked)
+		os_unmap(node->base, q->options.arena_bytes);
+	os_close(node->fd);
+	mem_free(node);
+	q->node = NULL;
+}
+
+const struct quire_layer node_layer = {
+	.init = node_init,
+	.finish = node_finish,
+};

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node.h: a node: a pool of frames over a memory file, its allocator, and what lives in each frame.
+ *
+ * Blocks of 512 frames carry a bit for each frame, a count of free frames and, while a plan works on
+ * them, that plan's claim. Invariants, under the lock:
+ *
+ *	free(block)  = clear bits of its field
+ *	free(node)   = sum of free(block)
+ *	a block is on the list of its free count iff it is neither claimed nor full
+ *
+ * Allocation takes the fullest unclaimed block that has an aligned place, so that what is sparse
+ * gets sparser; a claimed block serves only when nothing else is left, since to fail an allocation
+ * would be worse than to lose the plan a run.
+ *
+ * Each frame has a tag: the head frame of a folio carries its number, all else 0. Tags are written
+ * by whoever has the frames allocated, with release, and read by anybody, with acquire; a reader
+ * checks what it found there against the folio itself.
+ *
+ * Lock order: the node's lock is innermost.
+ */
+#ifndef QUIRE_SRC_FRAME_NODE_H
+#define QUIRE_SRC_FRAME_NODE_H
+
+#include "core/instance.h"
+#include "util/bits.h"
+
+#include <quire/base.h>
+
+#define NODE_BLOCK_ORDER 9
+
+extern const struct quire_layer node_layer;
+
+/* What one block holds, at one moment. */
+struct node_block {
+	struct block_bits used;
+	uint32_t free;
+	const void *claim; /* the plan that keeps allocations out, or NULL */
+};
+
+char *node_base(const struct node *node);
+uint32_t node_blocks(const struct node *node);
+uint64_t node_free_frames(struct node *node);
+uint64_t node_metadata_bytes(const struct node *node);
+
+/* An aligned place of 2^order frames. 0 or -ENOMEM. */
+int node_alloc(struct node *node, unsigned order, struct quire_frame *frame);
+/* That very place. -EINVAL: not aligned or outside; -EBUSY: not free. Claims do not matter. */
+int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame);
+/* Before: allocated, its tag 0. */
+void node_free(struct node *node, unsigned order, struct quire_frame frame);
+
+/* Keeps allocations out of n blocks from first on: all of them, or -EBUSY and none. */
+int node_claim(struct node *node, uint32_t first, uint32_t n, const void *who);
+/* Lets them in again; blocks that are not who's stay as they are. */
+void node_unclaim(struct node *node, uint32_t first, uint32_t n, const void *who);
+
+void node_look(struct node *node, uint32_t block, struct node_block *out);
+
+uint32_t node_tag(const struct node *node, struct quire_frame frame);
+void node_set_tag(struct node *node, struct quire_frame frame, uint32_t tag);
+
+#endif

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+/*
+ * layers.c: the layers of an instance, lowest first. The one place where core meets those above it.
+ */
+#include "core/instance.h"
+#include "folio/folios.h"
+#include "frame/node.h"
+
+const struct quire_layer *const quire_layers[] = {
+	&node_layer,
+	&folios_layer,
+};
+
+const unsigned quire_layer_count = sizeof(quire_layers) / sizeof(quire_layers[0]);

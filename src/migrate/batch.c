@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT
+#include "migrate/batch.h"
+
+#include "frame/node.h"
+#include "os/os.h"
+#include "util/mem.h"
+
+#include <errno.h>
+
+int mover_init(struct mover *m, struct quire *q, enum quire_mode mode)
+{
+	int error = may_move(q);
+
+	memset(m, 0, sizeof(*m));
+	if (error)
+		return error;
+	m->q = q;
+	m->mode = mode;
+	m->entry = mem_zalloc(BATCH_FRAMES, sizeof(*m->entry));
+	m->list = mem_zalloc(BATCH_FRAMES, sizeof(struct batch_entry *));
+	if (!m->entry || !m->list) {
+		mem_free(m->entry);
+		mem_free(m->list);
+		return -ENOMEM;
+	}
+	fetch_add(&q->ops, 1u);
+	return 0;
+}
+
+void mover_finish(struct mover *m)
+{
+	fetch_sub(&m->q->ops, 1u);
+	mem_free(m->limbo);
+	mem_free(m->entry);
+	mem_free(m->list);
+}
+
+void mover_reset(struct mover *m)
+{
+	m->n = 0;
+	m->frames = 0;
+}
+
+struct batch_entry *mover_add(struct mover *m, struct quire_folio *folio, struct quire_frame src,
+			      struct quire_frame dst)
+{
+	unsigned order = quire_folio_order(folio);
+	struct batch_entry *e;
+
+	if (m->n == BATCH_FRAMES || m->frames + (1u << order) > BATCH_FRAMES)
+		return NULL;
+	e = &m->entry[m->n++];
+	memset(e, 0, sizeof(*e));
+	m->frames += 1u << order;
+	e->folio = folio;
+	e->src = src;
+	e->dst = dst;
+	e->order = (uint8_t)order;
+	return e;
+}
+
+static void entry_end(struct mover *m, struct batch_entry *e, enum entry_state state, int code,
+		      enum quire_reason why)
+{
+	(void)m;
+	e->state = (uint8_t)state;
+	folio_describe(e->folio, why, code, &e->who);
+}
+
+/* Only the mover's own reference is left: its owner let it go (contract X16, C18). */
+static bool let_go(const struct batch_entry *e)
+{
+	return COUNT_REFS(load_acquire(&e->folio->count_)) == 1;
+}
+
+/* ISOLATED is the lock of movers: one wins, and the owner hears of nobody else (contract C7). */
+static bool mark_isolated(struct batch_entry *e)
+{
+	uint64_t word = load_relaxed(&e->folio->word_);
+
+	do {
+		if (word & (QUIRE_ISOLATED_ | QUIRE_DEAD_))
+			return false;
+	} while (!compare_exchange(&e->folio->word_, &word, word | QUIRE_ISOLATED_));
+	e->src = quire_frame(word_frame(word));
+	store_relaxed(&e->folio->link_, (void *)e);
+	return true;
+}
+
+static void unmark_isolated(struct batch_entry *e)
+{
+	store_relaxed(&e->folio->link_, NULL);
+	folio_clear(e->folio, QUIRE_ISOLATED_ | QUIRE_MOVED_);
+}
+
+static void entry_freed(struct mover *m, struct batch_entry *e)
+{
+	entry_end(m, e, ENTRY_FREED, 0, QUIRE_REASON_FREED);
+	m->freed++;
+}
+
+static void isolate(struct mover *m, struct batch_entry *e)
+{
+	uint32_t expected = e->src.n;
+	int code;
+
+	m->tries++;
+	if (let_go(e)) {
+		entry_freed(m, e);
+		return;
+	}
+	if (!mark_isolated(e)) {
+		entry_end(m, e, ENTRY_AGAIN, -EAGAIN, QUIRE_REASON_ISOLATED);
+		return;
+	}
+	if (e->only_here && e->src.n != expected) {
+		unmark_isolated(e);
+		entry_freed(m, e);
+		return;
+	}
+	SYNC_POINT("isolate:marked", e->folio);
+	code = owner_isolate(e->folio, m->mode);
+	if (code) {
+		unmark_isolated(e);
+		if (code == -EAGAIN)
+			entry_end(m, e, ENTRY_AGAIN, code, QUIRE_REASON_OWNER_BUSY);
+		else
+			entry_end(m, e, ENTRY_FAILED, code, QUIRE_REASON_VETO);
+		return;
+	}
+	count(m->q, isolated, 1);
+	e->state = ENTRY_ISOLATED;
+	SYNC_POINT("isolate:done", e->folio);
+}
+
+void mover_isolate(struct mover *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->entry[i].state == ENTRY_PENDING)
+			isolate(m, &m->entry[i]);
+}
+
+/*
+ * Ends an isolation that did not become a move. A folio that was let go meanwhile gets no putback:
+ * its owner has nothing to put it back on (contract C18 a, b, c).
+ */
+void entry_putback(struct mover *m, struct batch_entry *e, enum entry_state state, int code,
+		   enum quire_reason why)
+{
+	if (let_go(e)) {
+		unmark_isolated(e);
+		count(m->q, freed_isolated, 1);
+		entry_freed(m, e);
+		return;
+	}
+	owner_putback(e->folio);
+	unmark_isolated(e);
+	count(m->q, putbacks, 1);
+	if (why == QUIRE_REASON_NONE) /* who and why are known */
+		e->state = (uint8_t)state;
+	else
+		entry_end(m, e, state, code, why);
+}
+
+void mover_place(struct mover *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct batch_entry *e = &m->entry[i];
+		int error;
+
+		if (e->state != ENTRY_ISOLATED || !quire_frame_is_none(e->dst))
+			continue;
+		error = node_alloc(m->q->node, e->order, &e->dst);
+		if (!error)
+			continue;
+		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
+		entry_putback(m, e, ENTRY_FAILED, error,
+			      node_free_frames(m->q->node) < (1u << e->order) ?
+				      QUIRE_REASON_NO_FRAMES :
+				      QUIRE_REASON_NO_PLACE);
+	}
+}
+
+/* After the op: what was not moved goes back, with what the op, or the scan, said of it. */
+static void settle(struct mover *m, struct batch_entry *e, bool has_op, int code)
+{
+	if (e->state == ENTRY_FAILED) { /* in the copy, or the barrier */
+		entry_putback(m, e, ENTRY_FAILED, 0, QUIRE_REASON_NONE);
+	} else if (e->skipped) {
+		entry_putback(m, e, e->who.code == -EAGAIN ? ENTRY_AGAIN : ENTRY_FAILED, 0,
+			      QUIRE_REASON_NONE);
+	} else if (e->pinned) {
+		/* Named by the scan; a permanent code of the op says not to try again. */
+		bool again = !has_op || code == 0 || code == -EAGAIN;
+
+		if (!again)
+			e->who.code = code;
+		entry_putback(m, e, again ? ENTRY_AGAIN : ENTRY_FAILED, 0, QUIRE_REASON_NONE);
+	} else if (code == 0) {
+		entry_putback(m, e, ENTRY_FAILED, -EPROTO, QUIRE_REASON_OWNER_PROTO);
+	} else if (code == -EAGAIN) {
+		entry_putback(m, e, ENTRY_AGAIN, code, QUIRE_REASON_OWNER_BUSY);
+	} else {
+		entry_putback(m, e, ENTRY_FAILED, code,
+			      code == -EBUSY ? QUIRE_REASON_OWNER_BUSY : QUIRE_REASON_OWNER_ERROR);
+	}
+}
+
+/* Moves m->list[0..n), folios of one owner. */
+static void migrate_group(struct mover *m, struct quire_owner *owner, size_t n)
+{
+	struct quire_batch *batch = &thread_self()->batch;
+	bool has_op = owner->ops.migrate != NULL, moved = false;
+	int code;
+
+	batch->quire = m->q;
+	batch->entry = m->list;
+	batch->n = n;
+	batch->mode = m->mode;
+	batch->copy_ns = 0;
+	batch->recopied = 0;
+	batch->done = false;
+	for (size_t i = 0; i < n; i++)
+		SYNC_POINT("migrate:before", m->list[i]->folio);
+	if (has_op) {
+		batch->active = true;
+		code = owner_migrate(owner, batch);
+		batch->active = false;
+	} else {
+		code = batch_commit(batch);
+	}
+	m->copy_ns += batch->copy_ns;
+	m->bytes_recopied += batch->recopied;
+	for (size_t i = 0; i < n; i++) {
+		struct batch_entry *e = m->list[i];
+
+		if (e->state != ENTRY_MOVED) {
+			settle(m, e, has_op, code);
+			continue;
+		}
+		moved = true;
+		if (has_op)
+			unmark_isolated(e);
+		m->moved++;
+		m->bytes_moved += (uint64_t)QUIRE_FRAME_BYTES << e->order;
+	}
+	if (has_op && moved && code && code != -EAGAIN) {
+		count(m->q, owner_errors, 1);
+		quire_log(m->q, QUIRE_LOG_WARNING, "owner %s failed with %d after its commit",
+			  owner->name, code);
+	}
+}
+
+/* Those that were let go before their owner was asked are done, without it (contract C18 b). */
+static void drop_let_go(struct mover *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct batch_entry *e = &m->entry[i];
+
+		if (e->state != ENTRY_ISOLATED || !let_go(e))
+			continue;
+		unmark_isolated(e);
+		count(m->q, freed_isolated, 1);
+		entry_freed(m, e);
+	}
+}
+
+/* Room for the old places; without it nothing may move. */
+static bool ensure_limbo(struct mover *m)
+{
+	if (!m->limbo)
+		m->limbo = mem_zalloc(1, sizeof(*m->limbo) +
+						 BATCH_FRAMES * sizeof(struct limbo_place));
+	return m->limbo != NULL;
+}
+
+static void old_places(struct mover *m)
+{
+	struct limbo *limbo = m->limbo;
+
+	limbo->n = 0;
+	for (size_t i = 0; i < m->n; i++) {
+		struct batch_entry *e = &m->entry[i];
+
+		if (e->state != ENTRY_MOVED || quire_frame_is_none(e->dst))
+			continue;
+		limbo->place[limbo->n].frame = e->src;
+		limbo->place[limbo->n++].order = e->order;
+		e->dst = quire_frame(QUIRE_FRAME_NONE_N); /* the folio's now */
+	}
+	if (!limbo->n)
+		return;
+	m->limbo = NULL;
+	folios_limbo(m->q, limbo);
+}
+
+void mover_migrate(struct mover *m)
+{
+	struct quire_owner *owner;
+	size_t n;
+
+	if (!ensure_limbo(m)) {
+		for (size_t i = 0; i < m->n; i++)
+			if (m->entry[i].state == ENTRY_ISOLATED)
+				entry_putback(m, &m->entry[i], ENTRY_FAILED, -ENOMEM,
+					      QUIRE_REASON_NO_MEMORY);
+		return;
+	}
+	drop_let_go(m);
+	/* One owner's folios at a time, in the order of their first ones. */
+	for (size_t first = 0; first < m->n; first++) {
+		if (m->entry[first].state != ENTRY_ISOLATED)
+			continue;
+		owner = m->entry[first].folio->owner_;
+		n = 0;
+		for (size_t i = first; i < m->n; i++)
+			if (m->entry[i].state == ENTRY_ISOLATED &&
+			    m->entry[i].folio->owner_ == owner)
+				m->list[n++] = &m->entry[i];
+		migrate_group(m, owner, n);
+	}
+	old_places(m);
+}
+
+void entry_release(struct mover *m, struct batch_entry *e)
+{
+	if (!quire_frame_is_none(e->dst)) {
+		node_free(m->q->node, e->order, e->dst);
+		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
+	}
+	if (e->folio) {
+		quire_folio_put(e->folio);
+		e->folio = NULL;
+	}
+}

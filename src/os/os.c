@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#include "os/os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef QUIRE_POINTS
+int (*os_fail_hook)(const char *call);
+uint64_t os_clock_override = UINT64_MAX;
+
+static int fail(const char *call)
+{
+	return os_fail_hook ? os_fail_hook(call) : 0;
+}
+#else
+#define fail(call) 0
+#endif
+
+int os_memfd(const char *name, uint64_t bytes)
+{
+	int error = fail("os:memfd");
+	int fd;
+
+	if (error)
+		return error;
+	fd = memfd_create(name, MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	error = fail("os:truncate");
+	if (!error && ftruncate(fd, (off_t)bytes))
+		error = -errno;
+	if (error) {
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+void os_close(int fd)
+{
+	close(fd);
+}
+
+int os_map_file(int fd, uint64_t bytes, void **address)
+{
+	const uint64_t mask = OS_BLOCK_BYTES - 1;
+	int error = fail("os:map");
+	char *reserved, *aligned;
+	uint64_t head;
+
+	if (error)
+		return error;
+	if (bytes > SIZE_MAX - OS_BLOCK_BYTES)
+		return -ENOMEM;
+	reserved = mmap(NULL, bytes + OS_BLOCK_BYTES, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (reserved == MAP_FAILED)
+		return -errno;
+	aligned = (char *)(((uintptr_t)reserved + mask) & ~(uintptr_t)mask);
+	if (mmap(aligned, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	    MAP_FAILED) {
+		error = -errno;
+		munmap(reserved, bytes + OS_BLOCK_BYTES);
+		return error;
+	}
+	head = (uint64_t)(aligned - reserved);
+	if (head)
+		munmap(reserved, head);
+	if (OS_BLOCK_BYTES - head)
+		munmap(aligned + bytes, OS_BLOCK_BYTES - head);
+	/* Best effort: without it a child of fork() shares the arena instead of having none. */
+	(void)madvise(aligned, bytes, MADV_DONTFORK);
+	*address = aligned;
+	return 0;
+}
+
+int os_reserve(uint64_t bytes, void **address)
+{
+	int error = fail("os:map");
+	void *p;
+
+	if (error)
+		return error;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		 -1, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	*address = p;
+	return 0;
+}
+
+void os_unmap(void *address, uint64_t bytes)
+{
+	munmap(address, bytes);
+}
+
+int os_membarrier_register(void)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0))
+		return -errno;
+	return 0;
+}
+
+int os_membarrier(void)
+{
+	int error = fail("os:membarrier");
+
+	if (error)
+		return error;
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
+		return -errno;
+	return 0;
+}
+
+static struct timespec to_timespec(uint64_t ns)
+{
+	struct timespec ts;
+
+	ts.tv_sec = (time_t)(ns / 1000000000u);
+	ts.tv_nsec = (long)(ns % 1000000000u);
+	return ts;
+}
+
+void os_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns)
+{
+	struct timespec ts = to_timespec(timeout_ns);
+
+#ifdef QUIRE_POINTS
+	uint64_t now = __atomic_load_n(&os_clock_override, __ATOMIC_RELAXED);
+
+	/* A clock that the test moves: the wait takes its whole time, in no time. */
+	if (now != UINT64_MAX) {
+		__atomic_store_n(&os_clock_override, now + timeout_ns, __ATOMIC_RELAXED);
+		sched_yield();
+		return;
+	}
+#endif
+	(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &ts, NULL, 0);
+}
+
+void os_futex_wake_all(uint32_t *word)
+{
+	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+static uint64_t clock_read(clockid_t clock)
+{
+	struct timespec ts;
+
+#ifdef QUIRE_POINTS
+	uint64_t now = __atomic_load_n(&os_clock_override, __ATOMIC_RELAXED);
+
+	if (now != UINT64_MAX)
+		return now;
+#endif
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t os_clock_ns(void)
+{
+	return clock_read(CLOCK_MONOTONIC);
+}
+
+uint64_t os_clock_coarse_ns(void)
+{
+	return clock_read(CLOCK_MONOTONIC_COARSE);
+}
+
+int os_thread_id(void)
+{
+	return (int)syscall(SYS_gettid);
+}
+
+void os_yield(void)
+{
+	sched_yield();
+}

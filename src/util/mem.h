@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mem.h: the library's own allocations: zeroed, checked for overflow, made to fail by tests.
+ */
+#ifndef QUIRE_SRC_UTIL_MEM_H
+#define QUIRE_SRC_UTIL_MEM_H
+
+#include "util/points.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* n zeroed things of size bytes; NULL on overflow, or without memory. n may be 0. */
+static inline void *mem_zalloc(size_t n, size_t size)
+{
+	if (FAULT_POINT("mem"))
+		return NULL;
+	return calloc(n ? n : 1, size);
+}
+
+/* An array that grows to at least want elements; what it held stays. 0 or -ENOMEM. */
+static inline int mem_grow(void **array, size_t *capacity, size_t want, size_t size)
+{
+	size_t n = *capacity ? *capacity : 64;
+	void *p;
+
+	if (want <= *capacity)
+		return 0;
+	while (n < want) {
+		if (n > SIZE_MAX / 2 / size)
+			return -ENOMEM;
+		n *= 2;
+	}
+	if (n > SIZE_MAX / size || FAULT_POINT("mem"))
+		return -ENOMEM;
+	p = realloc(*array, n * size);
+	if (!p)
+		return -ENOMEM;
+	*array = p;
+	*capacity = n;
+	return 0;
+}
+
+static inline void mem_free(void *p)
+{
+	free(p);
+}
+
+#endif

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include "util/points.h"
+
+#include "os/os.h"
+#include "util/atomic.h"
+
+#include <string.h>
+
+#ifdef QUIRE_POINTS
+
+void (*quire_sync_hook_)(const char *point, void *what);
+
+/* One fault is armed at a time; the points are passed by any thread. */
+static struct {
+	const char *point; /* NULL: any */
+	uint64_t nth;      /* 0: not armed */
+	int err;
+	uint64_t passed;
+	const char *fired;
+} fault = { .fired = "" };
+
+int quire_fault_(const char *point)
+{
+	uint64_t nth = load_acquire(&fault.nth);
+
+	if (!nth || (fault.point && strcmp(fault.point, point) != 0))
+		return 0;
+	if (fetch_add(&fault.passed, 1) + 1 != nth)
+		return 0;
+	store_release(&fault.fired, point);
+	return fault.err;
+}
+
+void quire_fault_arm_(const char *point, uint64_t nth, int err)
+{
+	store_release(&fault.nth, 0);
+	fault.point = point;
+	fault.err = err;
+	fault.passed = 0;
+	store_release(&fault.fired, "");
+	os_fail_hook = quire_fault_;
+	store_release(&fault.nth, nth);
+}
+
+bool quire_fault_disarm_(void)
+{
+	store_release(&fault.nth, 0);
+	return load_acquire(&fault.fired)[0] != '\0';
+}
+
+uint64_t quire_fault_passed_(void)
+{
+	return load_acquire(&fault.passed);
+}
+
+const char *quire_fault_name_(void)
+{
+	return load_acquire(&fault.fired);
+}
+
+void quire_clock_set_(uint64_t ns)
+{
+	store_relaxed(&os_clock_override, ns);
+}
+
+#endif
