@@ -36,7 +36,6 @@ struct execution {
 	uint64_t start;
 	uint64_t failed; /* folios that were given up */
 	bool last;       /* the round after which nothing is tried again */
-	bool again;      /* something of this round may work later */
 	bool gave_up;    /* a window was given up since the plan was computed */
 	int stop;        /* why it ends early, or 0 */
 };
@@ -176,15 +175,13 @@ static void settle_entry(struct execution *x, struct batch_entry *e)
 		w->moved += (uint64_t)QUIRE_FRAME_BYTES << e->order;
 		break;
 	case ENTRY_AGAIN:
-		if (w->failed)
-			break;
-		if (x->last || retry_is_vain(&e->who))
+		/* Every folio that stays is named, not just the first of its window. */
+		if (e->who.why != QUIRE_REASON_CANCELED && (x->last || retry_is_vain(&e->who)))
 			learn(x, w, &e->who);
-		else
-			x->again = true;
 		break;
 	case ENTRY_FAILED:
-		learn(x, w, &e->who);
+		if (e->who.why != QUIRE_REASON_VETO) /* learnt in give_up_refused() */
+			learn(x, w, &e->who);
 		break;
 	default:
 		break;
@@ -232,10 +229,6 @@ static void flush(struct execution *x)
 		for (size_t i = 0; i < m->n; i++) {
 			struct batch_entry *e = &m->entry[i];
 
-			/* Refused at isolation: learnt already. */
-			if (e->state == ENTRY_FAILED && window_of(x, e)->failed &&
-			    e->who.why == QUIRE_REASON_VETO)
-				e->state = ENTRY_AGAIN;
 			settle_entry(x, e);
 		}
 		mover_reset(m);
@@ -299,7 +292,6 @@ static void run_round(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
 
-	x->again = false;
 	for (size_t i = 0; i < plan->chosen_count && !x->stop; i++) {
 		struct plan_window *w = &plan->chosen[i];
 
@@ -376,7 +368,7 @@ static uint64_t count_free(const struct execution *x)
 static void count_waste(struct execution *x)
 {
 	for (size_t i = 0; i < x->plan->chosen_count; i++)
-		if (!window_is_free(x, &x->plan->chosen[i]))
+		if (x->plan->chosen[i].failed)
 			x->r.bytes_wasted += x->plan->chosen[i].moved;
 }
 
@@ -390,9 +382,9 @@ static int execute(struct execution *x)
 		reserve(x);
 		run_rounds(x);
 		unreserve(x);
+		count_waste(x);
 		if (x->stop || !x->gave_up || x->r.replans == REPLANS_MAX)
 			break;
-		count_waste(x);
 		/* Windows already free are chosen again: they cost nothing. */
 		unclaim(x);
 		error = plan_compute(x->plan);

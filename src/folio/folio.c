@@ -16,6 +16,7 @@
 #include "folio/folios.h"
 #include "frame/node.h"
 #include "os/os.h"
+#include "util/check.h"
 #include "util/mem.h"
 
 #include <errno.h>
@@ -62,12 +63,12 @@ static int place(struct quire *q, const struct quire_folio_args *args, struct qu
 		(void)quire_reclaim(q);
 		return node_alloc_at(q->node, args->order, args->at);
 	}
-	error = node_alloc(q->node, args->order, frame);
+	error = node_alloc(q->node, args->order, NODE_ANY, frame);
 	if (error != -ENOMEM)
 		return error;
 	/* What was freed may be ready by now. This never moves anything. */
 	(void)quire_reclaim(q);
-	return node_alloc(q->node, args->order, frame);
+	return node_alloc(q->node, args->order, NODE_ANY, frame);
 }
 
 int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_args *arguments,
@@ -176,9 +177,10 @@ static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
 
 	SYNC_POINT("put:zero", folio);
 	word = load_relaxed(&folio->word_);
+	do
+		CHECK(!(word & (QUIRE_DEAD_ | QUIRE_ISOLATED_ | QUIRE_MOVING_)));
 	while (!compare_exchange(&folio->word_, &word,
-				 (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_))
-		;
+				 (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_));
 	SYNC_POINT("put:dead", folio);
 	count(q, folios_freed, 1);
 	if (owner->ops.free) {
@@ -412,6 +414,59 @@ bool folios_settle(struct quire *q, uint64_t deadline)
 		if (ns < 1000000)
 			ns *= 2;
 	}
+}
+
+/* --- the whole structure --- */
+
+static const char *folio_validate(struct quire *q, struct quire_folio *folio, uint64_t *frames)
+{
+	uint64_t word = load_acquire(&folio->word_);
+	struct quire_frame frame = quire_frame(word_frame(word));
+	bool live = COUNT_REFS(load_acquire(&folio->count_)) != 0;
+	bool placed = node_tag(q->node, frame) == folio_number(q->folios, folio);
+
+	if (live && (word & QUIRE_DEAD_))
+		return "a folio with references is dead";
+	if (!live && !(word & QUIRE_DEAD_))
+		return "a folio without references is not dead";
+	if (live && !placed)
+		return "a live folio is not where its word says";
+	if (word & (QUIRE_MOVING_ | QUIRE_ISOLATED_ | QUIRE_MOVED_ | QUIRE_WAITERS_))
+		return "a folio is still on the move";
+	if (!!folio->pins_ != !!COUNT_PINS(load_acquire(&folio->count_)))
+		return "a folio's named pins and their count disagree";
+	if (placed)
+		*frames += 1u << word_order(word);
+	return NULL;
+}
+
+const char *folios_validate(struct quire *q)
+{
+	struct folios *folios = q->folios;
+	uint64_t frames = 0, tags = 0, live = 0, retired = 0, total;
+	const char *wrong = NULL;
+
+	for (uint64_t i = 0; i < folios->high && !wrong; i++) {
+		struct quire_folio *folio = &folios->table[i];
+		bool placed = node_tag(q->node, quire_folio_frame(folio)) ==
+			      folio_number(folios, folio);
+
+		live += COUNT_REFS(load_acquire(&folio->count_)) != 0;
+		retired += !COUNT_REFS(load_acquire(&folio->count_)) && placed;
+		wrong = folio_validate(q, folio, &frames);
+	}
+	if (wrong)
+		return wrong;
+	total = (uint64_t)node_blocks(q->node) * QUIRE_BLOCK_FRAMES;
+	for (uint64_t f = 0; f < total; f++)
+		tags += node_tag(q->node, quire_frame((uint32_t)f)) != 0;
+	if (tags != live + retired)
+		return "there are tags of no folio";
+	if (live != load_acquire(&folios->live) || retired != load_acquire(&folios->retired))
+		return "the counts of folios are wrong";
+	if (frames + load_acquire(&folios->limbo_frames) + node_free_frames(q->node) != total)
+		return "frames are lost, or used twice";
+	return node_validate(q->node);
 }
 
 /* --- statistics --- */

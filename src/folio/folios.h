@@ -90,6 +90,9 @@ struct folios {
 
 extern const struct quire_layer folios_layer;
 
+/* NULL, or which of the invariants above does not hold. When nothing else runs. */
+const char *folios_validate(struct quire *q);
+
 static inline uint32_t word_frame(uint64_t word)
 {
 	return (uint32_t)(word & QUIRE_WORD_FRAME_MASK_);

@@ -2,6 +2,7 @@
 #include "frame/node.h"
 
 #include "os/os.h"
+#include "util/check.h"
 #include "util/mem.h"
 
 #include <pthread.h>
@@ -88,6 +89,7 @@ static void take(struct node *node, uint32_t i, unsigned offset, unsigned order)
 {
 	struct block *b = &node->block[i];
 
+	CHECK(bits_range_clear(&b->used, offset, order));
 	list_remove(node, i);
 	bits_range_set(&b->used, offset, order);
 	b->free -= 1u << order;
@@ -96,7 +98,8 @@ static void take(struct node *node, uint32_t i, unsigned offset, unsigned order)
 }
 
 /* The fullest unclaimed block with a place; then any claimed one. */
-static uint32_t find(const struct node *node, unsigned order, unsigned *offset)
+static uint32_t find(const struct node *node, unsigned order, enum node_source from,
+		     unsigned *offset)
 {
 	uint32_t l, i;
 
@@ -107,7 +110,7 @@ static uint32_t find(const struct node *node, unsigned order, unsigned *offset)
 				return i;
 		}
 	}
-	if (node->free < (1u << order))
+	if (from == NODE_UNCLAIMED)
 		return NIL;
 	for (i = 0; i < node->blocks; i++) {
 		const struct block *b = &node->block[i];
@@ -121,7 +124,8 @@ static uint32_t find(const struct node *node, unsigned order, unsigned *offset)
 	return NIL;
 }
 
-int node_alloc(struct node *node, unsigned order, struct quire_frame *frame)
+int node_alloc(struct node *node, unsigned order, enum node_source from,
+	       struct quire_frame *frame)
 {
 	unsigned offset = 0;
 	uint32_t i;
@@ -131,7 +135,7 @@ int node_alloc(struct node *node, unsigned order, struct quire_frame *frame)
 	if (FAULT_POINT("frame:alloc"))
 		return -ENOMEM;
 	pthread_mutex_lock(&node->lock);
-	i = find(node, order, &offset);
+	i = find(node, order, from, &offset);
 	if (i != NIL)
 		take(node, i, offset, order);
 	pthread_mutex_unlock(&node->lock);
@@ -165,7 +169,9 @@ void node_free(struct node *node, unsigned order, struct quire_frame frame)
 	uint32_t i = frame.n / QUIRE_BLOCK_FRAMES;
 	struct block *b = &node->block[i];
 
+	CHECK(!node_tag(node, frame));
 	pthread_mutex_lock(&node->lock);
+	CHECK(bits_range_all_set(&b->used, frame.n % QUIRE_BLOCK_FRAMES, order));
 	list_remove(node, i);
 	bits_range_reset(&b->used, frame.n % QUIRE_BLOCK_FRAMES, order);
 	b->free += 1u << order;
@@ -212,6 +218,38 @@ void node_look(struct node *node, uint32_t block, struct node_block *out)
 	out->free = b->free;
 	out->claim = b->claim;
 	pthread_mutex_unlock(&node->lock);
+}
+
+const char *node_validate(struct node *node)
+{
+	uint64_t free = 0, listed = 0, should = 0;
+	const char *wrong = NULL;
+
+	pthread_mutex_lock(&node->lock);
+	for (uint32_t i = 0; i < node->blocks; i++) {
+		const struct block *b = &node->block[i];
+
+		free += b->free;
+		should += on_list(b);
+		if (bits_count_clear(&b->used, 0) != b->free)
+			wrong = "a block's count is not the number of its clear bits";
+	}
+	for (uint32_t l = 1; l < LISTS; l++) {
+		bool marked = (node->lists.word[(l - 1) / 64] >> ((l - 1) % 64)) & 1;
+
+		if (marked != (node->head[l] != NIL))
+			wrong = "the summary of the lists is wrong";
+		for (uint32_t i = node->head[l]; i != NIL && listed <= should;
+		     i = node->block[i].next, listed++)
+			if (node->block[i].free != l || node->block[i].claim)
+				wrong = "a block is on a list it does not belong on";
+	}
+	if (listed != should)
+		wrong = "a block is missing from the lists";
+	if (free != node->free)
+		wrong = "the node's count is not the sum of its blocks'";
+	pthread_mutex_unlock(&node->lock);
+	return wrong;
 }
 
 uint32_t node_tag(const struct node *node, struct quire_frame frame)

@@ -43,8 +43,14 @@ uint32_t node_blocks(const struct node *node);
 uint64_t node_free_frames(struct node *node);
 uint64_t node_metadata_bytes(const struct node *node);
 
+enum node_source {
+	NODE_UNCLAIMED, /* only blocks that no plan works on: what movers use */
+	NODE_ANY,       /* claimed ones too, when nothing else is left */
+};
+
 /* An aligned place of 2^order frames. 0 or -ENOMEM. */
-int node_alloc(struct node *node, unsigned order, struct quire_frame *frame);
+int node_alloc(struct node *node, unsigned order, enum node_source from,
+	       struct quire_frame *frame);
 /* That very place. -EINVAL: not aligned or outside; -EBUSY: not free. Claims do not matter. */
 int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame);
 /* Before: allocated, its tag 0. */
@@ -56,6 +62,9 @@ int node_claim(struct node *node, uint32_t first, uint32_t n, const void *who);
 void node_unclaim(struct node *node, uint32_t first, uint32_t n, const void *who);
 
 void node_look(struct node *node, uint32_t block, struct node_block *out);
+
+/* NULL, or which of the invariants above does not hold. When nothing else runs. */
+const char *node_validate(struct node *node);
 
 uint32_t node_tag(const struct node *node, struct quire_frame frame);
 void node_set_tag(struct node *node, struct quire_frame frame, uint32_t tag);

@@ -170,7 +170,7 @@ void mover_place(struct mover *m)
 
 		if (e->state != ENTRY_ISOLATED || !quire_frame_is_none(e->dst))
 			continue;
-		error = node_alloc(m->q->node, e->order, &e->dst);
+		error = node_alloc(m->q->node, e->order, NODE_UNCLAIMED, &e->dst);
 		if (!error)
 			continue;
 		e->dst = quire_frame(QUIRE_FRAME_NONE_N);

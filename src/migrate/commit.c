@@ -18,6 +18,7 @@
 #include "frame/node.h"
 #include "migrate/batch.h"
 #include "os/os.h"
+#include "util/check.h"
 #include "util/points.h"
 
 #include <errno.h>
@@ -142,6 +143,8 @@ static void publish(struct quire *q, struct batch_entry *e)
 	if (!flags) /* the next mover may have it as soon as it is published */
 		store_relaxed(&e->folio->link_, NULL);
 	node_set_tag(q->node, e->dst, folio_number(q->folios, e->folio));
+	CHECK((word & (QUIRE_MOVING_ | QUIRE_ISOLATED_)) == (QUIRE_MOVING_ | QUIRE_ISOLATED_));
+	CHECK(word_frame(word) == e->src.n);
 	do
 		new = word_make(word + QUIRE_WORD_VERSION_ONE_, e->dst.n, e->order) | flags;
 	while (!__atomic_compare_exchange_n(&e->folio->word_, &word, new, false, __ATOMIC_RELEASE,

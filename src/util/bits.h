@@ -37,6 +37,16 @@ static inline bool bits_range_clear(const struct block_bits *b, unsigned i, unsi
 	return true;
 }
 
+static inline bool bits_range_all_set(const struct block_bits *b, unsigned i, unsigned order)
+{
+	if (order <= 6)
+		return ((~b->word[i / 64] >> (i % 64)) & bits_mask(order)) == 0;
+	for (unsigned w = i / 64; w < (i + (1u << order)) / 64; w++)
+		if (~b->word[w])
+			return false;
+	return true;
+}
+
 static inline void bits_range_set(struct block_bits *b, unsigned i, unsigned order)
 {
 	if (order <= 6) {
