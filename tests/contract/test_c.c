@@ -324,19 +324,51 @@ static void test_C12_identity_stays_with_the_folio(void **state)
 	one_end(&o);
 }
 
-static void test_C13_eagain_keeps_the_isolation_and_tries_again(void **state)
+/*
+ * C13 as libquire has it: each try is whole. Nothing stays isolated while the mover sleeps, so the
+ * owner may use, free or hand out the folio between two tries.
+ */
+static void test_C13_eagain_undoes_everything_and_tries_again(void **state)
 {
+	struct quire_move move;
 	struct one o;
 
 	(void)state;
 	one_start(&o, OP_ALL);
 	quire_clock_set_(CLOCK_START);
 	o.p.migrate_says = SCRIPT(-EAGAIN, -EAGAIN, -EAGAIN, 0);
-	assert_int_equal(move_folio(o.it.folio, QUIRE_SYNC, 0).code, 0);
-	assert_int_equal(o.p.isolates, 1);
+	move = move_folio(o.it.folio, QUIRE_SYNC, 0);
+	assert_int_equal(move.code, 0);
+	assert_int_equal(move.tries, 4);
 	assert_int_equal(o.p.migrates, 4);
-	assert_int_equal(o.p.putbacks, 0);
+	assert_int_equal(o.p.isolates, 4);
+	assert_int_equal(o.p.putbacks, 3);
 	one_end(&o);
+}
+
+static void test_C13_freed_between_two_tries(void **state)
+{
+	struct quire_move move;
+	struct deed d;
+	struct one o;
+
+	(void)state;
+	one_start(&o, OP_ALL);
+	quire_clock_set_(CLOCK_START);
+	o.p.migrate_says = SCRIPT(-EAGAIN);
+	d = (struct deed){ .folio = o.it.folio };
+	/* The caller's own reference must live as long as the call: the mover has it here. */
+	assert_true(quire_folio_get(o.it.folio));
+	at_point_nth("isolate:marked", o.it.folio, 3, 2, deed_put, &d);
+	move = move_folio(o.it.folio, QUIRE_SYNC, 0);
+	assert_int_equal(move.code, 0);
+	assert_int_equal(move.who.why, QUIRE_REASON_FREED);
+	assert_int_equal(o.p.migrates, 3);
+	assert_int_equal(o.it.freed, 1);
+	assert_item_ledger(&o.it);
+	assert_ledger_closed(o.q);
+	assert_frames_free(o.q, 4 * 512);
+	end_quire(o.q);
 }
 
 static void test_C14_any_other_error_is_not_tried_again(void **state)
@@ -477,6 +509,8 @@ static int fails_after_the_commit(struct probe *p, struct quire_batch *batch, in
 static void test_commit_stands_whatever_the_op_then_returns(void **state)
 {
 	int errors[] = { -EIO, -EAGAIN, -EBUSY };
+	static const unsigned counted[] = { 1, 0,
+					    1 }; /* -EAGAIN: for what was not moved, nothing */
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(errors); i++) {
@@ -494,7 +528,7 @@ static void test_commit_stands_whatever_the_op_then_returns(void **state)
 		assert_int_not_equal(at_frame(&o.it), old);
 		assert_int_equal(o.p.migrates, 1);
 		assert_int_equal(o.p.putbacks, 0);
-		assert_int_equal(stats_of(o.q).owner_errors, 1);
+		assert_int_equal(stats_of(o.q).owner_errors, counted[i]);
 		one_end(&o);
 	}
 }
@@ -666,7 +700,6 @@ static void test_skip_with_eagain_is_tried_again(void **state)
 	move = move_folio(o.it.folio, QUIRE_SYNC, 0);
 	assert_int_equal(move.code, 0);
 	assert_int_equal(o.p.migrates, 3);
-	assert_int_equal(o.p.isolates, 1);
 	o.p.migrates = 0;
 	move = move_folio(o.it.folio, QUIRE_ASYNC, 0);
 	assert_int_equal(move.code, -EAGAIN);
@@ -1287,7 +1320,6 @@ static void test_an_op_that_hangs_strands_its_own_folios_only(void **state)
 	hand_stop(&hand);
 	assert_intact(&free_);
 	drop(&free_);
-	o.free_before++;
 	one_end(&o);
 }
 
@@ -1303,7 +1335,8 @@ int main(void)
 		TEST(test_C7_a_vetoed_winner_leaves_it_to_be_isolated_again),
 		TEST(test_C9_freed_while_being_isolated),
 		TEST(test_C12_identity_stays_with_the_folio),
-		TEST(test_C13_eagain_keeps_the_isolation_and_tries_again),
+		TEST(test_C13_eagain_undoes_everything_and_tries_again),
+		TEST(test_C13_freed_between_two_tries),
 		TEST(test_C14_any_other_error_is_not_tried_again),
 		TEST(test_C14_an_op_that_returns_0_without_a_commit),
 		TEST(test_commit_a_second_time_is_ealready),
