@@ -27,7 +27,7 @@
  * Frames a chunk; a larger folio is a chunk of its own. A writer that meets MOVING waits for its
  * chunk, so this bounds the stall; each chunk costs one membarrier and one scan of the slots.
  */
-#define CHUNK_FRAMES 16
+#define CHUNK_FRAMES 32
 
 struct chunk {
 	struct quire *q;

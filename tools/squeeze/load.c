@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a thread goes next. Few of all folios are on the move at a time, for a fraction of a
+ * millisecond. Owners that are told of an isolation leave the thing's number in a ring of hints; a
+ * thread takes a recent one, or its own last hit, and tries some of that block's things until one
+ * is on the move. One access in eight goes anywhere. So what has no ops is met as well, and so is
+ * what never moves.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <kv/kv.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "busy.h"
+#include "content.h"
+#include "legacy.h"
+#include "random.h"
+
+#define HINTS 32u     /* a power of two */
+#define TRIES 8u      /* things of a block looked at for one on the move */
+#define WRITES 8u     /* one access in so many is a write */
+#define FULL 16u      /* one read in so many is of the whole page */
+#define FIRST_NS 200000000u
+
+struct worker {
+	struct load *load;
+	pthread_t thread;
+	struct rng rng;
+	uint32_t last; /* the thing last met on the move */
+	struct load_sum sum;
+	uint64_t buffer[CONTENT_WORDS];
+	uint64_t next[CONTENT_WORDS];
+};
+
+struct load {
+	struct arena *arena;
+	unsigned n;
+	unsigned running; /* atomic */
+	int stop;         /* atomic */
+	int met;          /* atomic; an access met a folio on the move */
+	uint32_t hint_head;         /* atomic */
+	uint32_t hint[HINTS];       /* atomic */
+	struct worker *workers;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void relax(unsigned spin)
+{
+	if (spin % 64 == 63)
+		sched_yield();
+}
+
+static bool on_the_move(const struct thing *t)
+{
+	const struct quire_folio *folio = __atomic_load_n(&t->folio, __ATOMIC_ACQUIRE);
+
+	return folio && quire_folio_on_the_move(folio);
+}
+
+static struct thing *choose(struct worker *w)
+{
+	struct load *load = w->load;
+	struct stage *s = load->arena->stage;
+	uint64_t r = rng_next(&w->rng);
+	uint32_t head = __atomic_load_n(&load->hint_head, __ATOMIC_RELAXED);
+	uint32_t near = w->last, block, from, n;
+
+	if (r % 8 == 0 || (!head && near == UINT32_MAX))
+		return &s->things[rng_below(&w->rng, s->n)];
+	if (head && (near == UINT32_MAX || r & 8)) {
+		uint32_t back = (uint32_t)(r >> 8) % (head < HINTS / 2 ? head : HINTS / 2);
+
+		near = __atomic_load_n(&load->hint[(head - 1 - back) % HINTS], __ATOMIC_RELAXED);
+	}
+	block = s->things[near].frame / QUIRE_BLOCK_FRAMES;
+	from = s->first[block];
+	n = s->first[block + 1] - from;
+	for (unsigned i = 0; i < TRIES; i++) {
+		near = from + rng_below(&w->rng, n);
+		if (on_the_move(&s->things[near]))
+			break;
+	}
+	return &s->things[near];
+}
+
+static void begin_access(struct worker *w, const struct thing *t, bool *counts)
+{
+	*counts = on_the_move(t);
+	if (*counts) {
+		w->last = (uint32_t)(t - w->load->arena->stage->things);
+		if (!__atomic_load_n(&w->load->met, __ATOMIC_RELAXED))
+			__atomic_store_n(&w->load->met, 1, __ATOMIC_RELAXED);
+	}
+	w->sum.all++;
+}
+
+static void end_access(struct worker *w, bool counts, uint64_t since)
+{
+	if (!counts)
+		return;
+	w->sum.accesses++;
+	histogram_add(&w->sum.stalls, now_ns() - since);
+}
+
+static void check(struct worker *w, const struct thing *t, uint32_t page, uint32_t version,
+		  const void *found, size_t offset, size_t n)
+{
+	const struct stage *s = w->load->arena->stage;
+	size_t wrong = content_wrong(found, content_base(s->seed, page, version), offset, n);
+
+	if (!wrong)
+		return;
+	if (!w->sum.wrong)
+		w->sum.first_thing = (uint64_t)(t - s->things);
+	w->sum.wrong += wrong;
+}
+
+/* Copies out of a thing, wherever it is. false: it could not be reached, which is an error. */
+static bool read_some(struct worker *w, const struct thing *t, size_t offset, size_t n)
+{
+	struct arena *a = w->load->arena;
+	struct quire_view view;
+	const char *from;
+	bool stale;
+
+	switch (arena_holder(a, t)) {
+	case HOLDER_KV:
+		return kv_read(a->kv, (uint64_t)(t - a->stage->things), offset, w->buffer, n) ==
+		       (long)n;
+	case HOLDER_BUSY:
+		from = busy_enter(a->busy, t->unit);
+		if (!from)
+			return false;
+		quire_read_bytes(w->buffer, from + offset, n);
+		busy_leave(a->busy, t->unit);
+		return true;
+	case HOLDER_LEGACY:
+		from = legacy_address(a->legacy, t->unit);
+		quire_read_bytes(w->buffer, from + offset, n);
+		return true;
+	default:
+		if (quire_read_enter())
+			return false;
+		do {
+			view = quire_view(t->folio);
+			if (!view.data)
+				break;
+			quire_read_bytes(w->buffer, view.data + offset, n);
+			stale = quire_view_stale(t->folio, view);
+		} while (stale);
+		quire_read_leave();
+		return view.data != NULL;
+	}
+}
+
+static void reader(struct worker *w, const struct thing *t)
+{
+	struct stage *s = w->load->arena->stage;
+	uint64_t r = rng_next(&w->rng), since;
+	uint32_t p = (uint32_t)r & ((1u << t->order) - 1), before;
+	size_t offset, n;
+	bool counts;
+
+	if ((r >> 16) % FULL) {
+		n = 64u << (r >> 24) % 4;
+		offset = (r >> 32) % (CONTENT_PAGE / n) * n;
+	} else {
+		n = CONTENT_PAGE;
+		offset = 0;
+	}
+	begin_access(w, t, &counts);
+	since = now_ns();
+	for (unsigned spin = 0;; spin++) {
+		before = sequence_read(&s->sequence[t->page + p]);
+		if (before & 1) {
+			relax(spin);
+			continue;
+		}
+		if (!read_some(w, t, (size_t)p * CONTENT_PAGE + offset, n)) {
+			w->sum.errors++;
+			return;
+		}
+		if (sequence_same(&s->sequence[t->page + p], before))
+			break;
+	}
+	end_access(w, counts, since);
+	check(w, t, t->page + p, sequence_version(before), w->buffer, offset, n);
+}
+
+/*
+ * Checks what stands there, so that no lost store is hidden by the next one, and writes the next
+ * version. The caller has the page's sequence, and holds the address still.
+ */
+static void rewrite(struct worker *w, const struct thing *t, uint32_t page, uint32_t before,
+		    char *at)
+{
+	const struct stage *s = w->load->arena->stage;
+
+	quire_read_bytes(w->buffer, at, CONTENT_PAGE);
+	check(w, t, page, sequence_version(before), w->buffer, 0, CONTENT_PAGE);
+	content_make(w->next, content_base(s->seed, page, sequence_version(before) + 1));
+	quire_write_bytes(at, w->next, CONTENT_PAGE);
+}
+
+/* The same through kv's calls, which hold no address for longer than they last. */
+static bool kv_rewrite(struct worker *w, const struct thing *t, uint32_t page, uint32_t before)
+{
+	struct arena *a = w->load->arena;
+	uint64_t key = (uint64_t)(t - a->stage->things);
+	size_t offset = (size_t)(page - t->page) * CONTENT_PAGE;
+
+	content_make(w->next, content_base(a->stage->seed, page, sequence_version(before) + 1));
+	return kv_read(a->kv, key, offset, w->buffer, CONTENT_PAGE) == (long)CONTENT_PAGE &&
+	       !kv_update(a->kv, key, offset, w->next, CONTENT_PAGE);
+}
+
+/* Gets hold of a thing's address. NULL: could not. */
+static char *hold(struct arena *a, const struct thing *t)
+{
+	switch (arena_holder(a, t)) {
+	case HOLDER_BUSY:
+		return busy_enter(a->busy, t->unit);
+	case HOLDER_LEGACY:
+		return legacy_address(a->legacy, t->unit);
+	default:
+		return quire_pin(t->folio);
+	}
+}
+
+static void let_go(struct arena *a, const struct thing *t)
+{
+	switch (arena_holder(a, t)) {
+	case HOLDER_BUSY:
+		busy_leave(a->busy, t->unit);
+		break;
+	case HOLDER_LEGACY:
+		break;
+	default:
+		quire_unpin(t->folio);
+		break;
+	}
+}
+
+static void writer(struct worker *w, const struct thing *t)
+{
+	struct arena *a = w->load->arena;
+	struct stage *s = a->stage;
+	uint32_t page = t->page + ((uint32_t)rng_next(&w->rng) & ((1u << t->order) - 1));
+	bool kv = arena_holder(a, t) == HOLDER_KV, counts;
+	uint32_t before = 0;
+	uint64_t since;
+	char *to = NULL;
+
+	begin_access(w, t, &counts);
+	since = now_ns();
+	/* the address before the sequence: nobody is kept out of a page by one who waits for a move */
+	for (unsigned spin = 0;; spin++) {
+		if (!kv) {
+			to = hold(a, t);
+			if (!to) {
+				w->sum.errors++;
+				return;
+			}
+		}
+		if (sequence_lock(&s->sequence[page], &before))
+			break;
+		if (!kv)
+			let_go(a, t);
+		relax(spin);
+	}
+	if (kv) {
+		if (!kv_rewrite(w, t, page, before)) {
+			__atomic_store_n(&s->sequence[page], before, __ATOMIC_RELEASE);
+			w->sum.errors++;
+			return;
+		}
+		end_access(w, counts, since);
+		sequence_unlock(&s->sequence[page], before);
+		check(w, t, page, sequence_version(before), w->buffer, 0, CONTENT_PAGE);
+		return;
+	}
+	end_access(w, counts, since);
+	rewrite(w, t, page, before, to + (size_t)(page - t->page) * CONTENT_PAGE);
+	sequence_unlock(&s->sequence[page], before);
+	let_go(a, t);
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct load *load = w->load;
+
+	__atomic_fetch_add(&load->running, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&load->stop, __ATOMIC_RELAXED)) {
+		const struct thing *t = choose(w);
+
+		if (rng_next(&w->rng) % WRITES)
+			reader(w, t);
+		else
+			writer(w, t);
+	}
+	return NULL;
+}
+
+/* Hook: a thing is on the move. In the mover's thread. */
+static void isolated(void *arg, size_t thing)
+{
+	struct load *load = arg;
+	uint32_t i = __atomic_fetch_add(&load->hint_head, 1, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&load->hint[i % HINTS], (uint32_t)thing, __ATOMIC_RELAXED);
+}
+
+/*
+ * Hook: a mover is about to quiesce. A small layout may be squeezed before a worker gets a turn of
+ * the processor; then nothing would have been tried under load. So the first batch, and only it,
+ * waits until an access has met it.
+ */
+static void asked(void *arg, enum quire_mode mode)
+{
+	struct load *load = arg;
+	uint64_t until;
+
+	if (mode == QUIRE_ASYNC || __atomic_load_n(&load->met, __ATOMIC_RELAXED) ||
+	    !__atomic_load_n(&load->running, __ATOMIC_RELAXED))
+		return;
+	until = now_ns() + FIRST_NS;
+	while (!__atomic_load_n(&load->met, __ATOMIC_RELAXED) && now_ns() < until)
+		sched_yield();
+}
+
+int load_create(unsigned threads, struct load **load)
+{
+	struct load *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->workers = calloc(threads, sizeof(*l->workers));
+	if (!l->workers) {
+		free(l);
+		return -ENOMEM;
+	}
+	l->n = threads;
+	*load = l;
+	return 0;
+}
+
+struct arena_hooks load_hooks(struct load *load)
+{
+	const struct arena_hooks hooks = { isolated, asked, load };
+
+	return hooks;
+}
+
+int load_start(struct load *load, struct arena *arena, uint64_t seed)
+{
+	unsigned i;
+	sigset_t all, old;
+	int err = 0;
+
+	load->arena = arena;
+	/* signals are for the main thread */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (i = 0; i < load->n && !err; i++) {
+		struct worker *w = &load->workers[i];
+
+		memset(w, 0, sizeof(*w));
+		w->load = load;
+		w->last = UINT32_MAX;
+		w->sum.first_thing = UINT64_MAX;
+		w->rng.state = rng_mix(seed + 0x10ad + i);
+		err = -pthread_create(&w->thread, NULL, work, w);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err) {
+		load->n = i - 1;
+		load_stop(load, NULL);
+		return err;
+	}
+	while (__atomic_load_n(&load->running, __ATOMIC_ACQUIRE) != load->n)
+		sched_yield();
+	return 0;
+}
+
+void load_stop(struct load *load, struct load_sum *sum)
+{
+	if (sum) {
+		memset(sum, 0, sizeof(*sum));
+		sum->first_thing = UINT64_MAX;
+	}
+	__atomic_store_n(&load->stop, 1, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < load->n; i++) {
+		struct load_sum *s = &load->workers[i].sum;
+
+		pthread_join(load->workers[i].thread, NULL);
+		if (!sum)
+			continue;
+		sum->accesses += s->accesses;
+		sum->all += s->all;
+		sum->errors += s->errors;
+		sum->wrong += s->wrong;
+		if (sum->first_thing == UINT64_MAX)
+			sum->first_thing = s->first_thing;
+		histogram_merge(&sum->stalls, &s->stalls);
+	}
+	__atomic_store_n(&load->running, 0, __ATOMIC_RELAXED);
+}
+
+void load_destroy(struct load *load)
+{
+	if (!load)
+		return;
+	free(load->workers);
+	free(load);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct parse {
+	struct squeeze_options *options;
+	char error[256]; /* "": argp found the mistake */
+};
+
+static const struct argp_option described[] = {
+	{ "layout", 'l', "FILE", 0, "A recorded layout, plain or zstd (default: a kernel build)", 0 },
+	{ "pins", 'p', "PCT", 0, "Share of live folios in use by an owner that is asked (default 2)", 0 },
+	{ "refuse", 'r', "PCT", 0, "Share held by an owner that never yields (default 0.05)", 0 },
+	{ "load", 'n', "N", 0, "Threads that read and write meanwhile (default: cores - 1)", 0 },
+	{ "seed", 's', "N", 0, "Which folios those are, and their content (default 618)", 0 },
+	{ "json", 'j', NULL, 0, "Print one JSON object instead of the table", 0 },
+	{ 0 },
+};
+
+/* A number that fills the whole of text; leading blanks and signs are no part of one. */
+static bool digits_first(const char *text)
+{
+	return text[0] >= '0' && text[0] <= '9';
+}
+
+static bool percentage(const char *text, double *value)
+{
+	char *end;
+
+	if (!digits_first(text) && text[0] != '.')
+		return false;
+	if (strchr(text, 'x') || strchr(text, 'X'))
+		return false;
+	*value = strtod(text, &end);
+	return end != text && !*end && isfinite(*value) && *value >= 0 && *value <= 100;
+}
+
+static bool whole(const char *text, uint64_t least, uint64_t most, uint64_t *value)
+{
+	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+	char *end;
+
+	if (!digits_first(text))
+		return false;
+	errno = 0;
+	*value = strtoull(text, &end, hex ? 16 : 10);
+	return !errno && !*end && *value >= least && *value <= most;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct parse *p = state->input;
+	struct squeeze_options *o = p->options;
+	uint64_t n = 0;
+
+	switch (key) {
+	case 'l':
+		o->layout = arg;
+		if (*arg)
+			return 0;
+		snprintf(p->error, sizeof(p->error), "--layout wants the name of a file");
+		return EINVAL;
+	case 'p':
+	case 'r':
+		if (percentage(arg, key == 'p' ? &o->pins : &o->refuse))
+			return 0;
+		snprintf(p->error, sizeof(p->error),
+			 "--%s wants a percentage from 0 to 100, not '%.40s'",
+			 key == 'p' ? "pins" : "refuse", arg);
+		return EINVAL;
+	case 'n':
+		if (!whole(arg, 1, SQUEEZE_MAX_LOAD, &n)) {
+			snprintf(p->error, sizeof(p->error),
+				 "--load wants a whole number of threads from 1 to %u, not '%.40s'",
+				 SQUEEZE_MAX_LOAD, arg);
+			return EINVAL;
+		}
+		o->load = (unsigned)n;
+		return 0;
+	case 's':
+		if (whole(arg, 0, INT64_MAX, &o->seed))
+			return 0;
+		snprintf(p->error, sizeof(p->error),
+			 "--seed wants a whole number from 0 to 2^63 - 1, not '%.40s'", arg);
+		return EINVAL;
+	case 'j':
+		o->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		snprintf(p->error, sizeof(p->error), "'%.40s' is no option; a layout is given by --layout",
+			 arg);
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+bool squeeze_options_parse(struct squeeze_options *options, int argc, char **argv)
+{
+	static const struct argp argp = {
+		described, parse_option, NULL,
+		"Lays memory out as a real machine had it, squeezes it together while it is in use, "
+		"and says what was freed and who stood in the way."
+		"\vExit status: 0 all that was possible was freed, what stays was named, and no byte "
+		"was wrong; 1 it was not so, or it was interrupted; 2 bad input.",
+		NULL, NULL, NULL
+	};
+	static char name[] = "quire squeeze";
+	struct parse p = { .options = options };
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	int index = argc;
+
+	memset(options, 0, sizeof(*options));
+	options->pins = SQUEEZE_PINS;
+	options->refuse = SQUEEZE_REFUSE;
+	options->seed = SQUEEZE_SEED;
+	options->load = cores > 2 ? (unsigned)(cores - 1) : 1;
+	if (options->load > SQUEEZE_MAX_LOAD)
+		options->load = SQUEEZE_MAX_LOAD;
+
+	argv[0] = name;
+	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS, &index, &p)) {
+		if (!p.error[0])
+			snprintf(p.error, sizeof(p.error), "unknown or incomplete option '%.40s'",
+				 index > 0 && index <= argc ? argv[index - 1] : "");
+	} else if (options->pins + options->refuse > 100) {
+		snprintf(p.error, sizeof(p.error), "--pins and --refuse are over 100 %% together");
+	}
+	if (p.error[0])
+		fprintf(stderr, "quire squeeze: %s (see quire squeeze --help)\n", p.error);
+	return !p.error[0];
+}

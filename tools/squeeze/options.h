@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SQUEEZE_OPTIONS_H
+#define SQUEEZE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SQUEEZE_SEED 618u
+#define SQUEEZE_PINS 2.0
+#define SQUEEZE_REFUSE 0.05
+#define SQUEEZE_MAX_LOAD 1024u
+
+struct squeeze_options {
+	const char *layout; /* NULL: the one that comes with quire */
+	double pins;        /* per cent */
+	double refuse;
+	unsigned load;      /* threads */
+	uint64_t seed;      /* below 2^63, so that JSON has room for it */
+	bool json;
+};
+
+/* true, or one line about what is wrong on stderr. --help is answered here, and exits. */
+bool squeeze_options_parse(struct squeeze_options *options, int argc, char **argv);
+
+#endif

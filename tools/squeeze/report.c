@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT 32      /* room for a number in words */
+#define STAY_LINES 6 /* groups of what stays that are listed */
+
+void report_fail(struct report *r, const char *format, ...)
+{
+	va_list args;
+
+	r->verdict = REPORT_FAIL;
+	if (r->nwhy == sizeof(r->why) / sizeof(r->why[0]))
+		return;
+	va_start(args, format);
+	vsnprintf(r->why[r->nwhy++], sizeof(r->why[0]), format, args);
+	va_end(args);
+}
+
+/* 1234567 as 1,234,567. */
+static const char *count(char text[TEXT], uint64_t n)
+{
+	char plain[TEXT];
+	int len = snprintf(plain, sizeof(plain), "%" PRIu64, n), at = 0;
+
+	for (int i = 0; i < len; i++) {
+		if (i && (len - i) % 3 == 0)
+			text[at++] = ',';
+		text[at++] = plain[i];
+	}
+	text[at] = '\0';
+	return text;
+}
+
+static const char *size(char text[TEXT], uint64_t bytes)
+{
+	char n[TEXT];
+
+	if (bytes >= 10u << 20)
+		snprintf(text, TEXT, "%.20s MiB", count(n, (bytes + (1u << 19)) >> 20));
+	else if (bytes >= 1u << 20)
+		snprintf(text, TEXT, "%.1f MiB", (double)bytes / (1u << 20));
+	else
+		snprintf(text, TEXT, "%" PRIu64 " KiB", bytes >> 10);
+	return text;
+}
+
+static const char *rough(char text[TEXT], uint64_t n)
+{
+	if (n < 1000000)
+		return count(text, n);
+	snprintf(text, TEXT, "%.1f M", (double)n / 1e6);
+	return text;
+}
+
+static const char *duration(char text[TEXT], double seconds)
+{
+	if (seconds < 1e-3)
+		snprintf(text, TEXT, "%.0f us", seconds * 1e6);
+	else if (seconds < 0.01)
+		snprintf(text, TEXT, "%.1f ms", seconds * 1e3);
+	else if (seconds < 1)
+		snprintf(text, TEXT, "%.2f s", seconds);
+	else
+		snprintf(text, TEXT, "%.1f s", seconds);
+	return text;
+}
+
+static const char *s_of(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+void report_head(const struct report *r)
+{
+	char live[TEXT], blocks[TEXT], refusing[TEXT];
+
+	printf("layout   %s: %s live in %s block%s of 2 MiB (%.0f %%)\n", r->name,
+	       size(live, r->live_bytes), count(blocks, r->blocks), s_of(r->blocks),
+	       100.0 * (double)r->live_bytes / ((double)r->blocks * (2 << 20)));
+	printf("in use   %g %% of live pages, %s more refuse to move (seed %" PRIu64 ")\n",
+	       r->options->pins, count(refusing, r->refusing), r->options->seed);
+	fflush(stdout);
+}
+
+static const char *side_runs(char text[TEXT], const struct report_side *s)
+{
+	return s->known ? count(text, s->runs) : "-";
+}
+
+static const char *side_bytes(char text[TEXT], const struct report_side *s)
+{
+	return s->known ? size(text, s->bytes) : "-";
+}
+
+static void text_load(const struct report *r)
+{
+	char accesses[TEXT], wrong[TEXT], stall[TEXT];
+
+	printf("under load  %s access%s to pages on the move, %s wrong byte%s",
+	       rough(accesses, r->load.accesses), r->load.accesses == 1 ? "" : "es",
+	       count(wrong, r->wrong), s_of(r->wrong));
+	if (r->load.accesses)
+		printf("; a stall p99.9 %s",
+		       duration(stall, 1e-9 * (double)histogram_quantile(&r->load.stalls, 0.999)));
+	putchar('\n');
+}
+
+static void text_stays(const struct report *r)
+{
+	char folios[TEXT], age[TEXT];
+	size_t more = 0;
+
+	if (!r->ngroups)
+		puts("stays       nothing");
+	for (size_t i = 0; i < r->ngroups; i++) {
+		const struct report_group *g = &r->groups[i];
+
+		if (i >= STAY_LINES) {
+			more += g->folios;
+			continue;
+		}
+		printf("%-11s %s page%s of %s, ", i ? "" : "stays", count(folios, g->folios),
+		       s_of(g->folios), *g->owner ? g->owner : "nobody known");
+		if (*g->site)
+			printf("pinned at %s, %s\n", g->site,
+			       duration(age, 1e-9 * (double)g->age_ns));
+		else
+			printf("%s\n", g->reason);
+	}
+	if (more)
+		printf("%-11s %s page%s for other reasons\n", "", count(folios, more), s_of(more));
+}
+
+static void text_speed(const struct report *r)
+{
+	char took[TEXT];
+	double speed;
+
+	if (!r->quire.known) {
+		puts("ended before anything was moved");
+		return;
+	}
+	printf("%s moving", duration(took, r->seconds));
+	if (r->seconds > 0 && r->quire.bytes) {
+		speed = (double)r->quire.bytes / r->seconds;
+		printf(", %.1f GB/s", speed / 1e9);
+		if (r->copy_limit > 0)
+			printf(" (%.2f of the copy limit)", speed / r->copy_limit);
+	}
+	putchar('\n');
+}
+
+void report_text(const struct report *r)
+{
+	static const char row[] = "%-26s%14s%11s%11s\n";
+	char a[TEXT], b[TEXT], c[TEXT];
+
+	printf(row, "", "without owners", "quire", "possible");
+	printf(row, "2 MiB pages freed", side_runs(a, &r->without), side_runs(b, &r->quire),
+	       side_runs(c, &r->possible));
+	printf(row, "bytes moved", side_bytes(a, &r->without), side_bytes(b, &r->quire),
+	       side_bytes(c, &r->possible));
+	text_load(r);
+	text_stays(r);
+	switch (r->verdict) {
+	case REPORT_PASS:
+		printf("%-11s ", "PASS");
+		break;
+	case REPORT_INTERRUPTED:
+		printf("%-11s ", "INTERRUPTED");
+		break;
+	case REPORT_FAIL:
+		for (size_t i = 0; i < r->nwhy; i++)
+			printf("%-11s %s\n", i ? "" : "FAIL", r->why[i]);
+		printf("%-11s ", "");
+		break;
+	}
+	text_speed(r);
+}
+
+static json_t *number(bool known, uint64_t n)
+{
+	return known ? json_integer((json_int_t)n) : json_null();
+}
+
+static json_t *real(bool known, double x)
+{
+	return known ? json_real(x) : json_null();
+}
+
+static double micro(const struct histogram *h, double share)
+{
+	return 1e-3 * (double)histogram_quantile(h, share);
+}
+
+static json_t *json_blockers(const struct report *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->ngroups; i++) {
+		const struct report_group *g = &r->groups[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:f, s:I}", "owner",
+						      g->owner, "reason", g->reason, "site", g->site,
+						      "thread", g->thread, "age_seconds",
+						      1e-9 * (double)g->age_ns, "folios",
+						      (json_int_t)g->folios));
+	}
+	return list;
+}
+
+int report_json(const struct report *r)
+{
+	static const char *const verdicts[] = { "FAIL", "PASS", "INTERRUPTED" };
+	bool ran = r->quire.known, met = r->load.accesses != 0;
+	double speed = r->seconds > 0 ? (double)r->quire.bytes / r->seconds : 0;
+	json_t *o = json_pack(
+		"{s:s, s:I, s:{s:s, s:I, s:I, s:I}, s:I, s:I}", "schema", "quire-squeeze-1", "seed",
+		(json_int_t)r->options->seed, "layout", "file", r->file, "live_bytes",
+		(json_int_t)r->live_bytes, "blocks", (json_int_t)r->blocks, "folios",
+		(json_int_t)r->folios, "in_use", (json_int_t)r->in_use, "refusing",
+		(json_int_t)r->refusing);
+	json_t *rest = json_pack(
+		"{s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o}, "
+		"s:{s:I, s:I, s:o, s:o, s:o}, s:o, s:s}",
+		"without_owners", "runs", number(r->without.known, r->without.runs), "bytes_moved",
+		number(r->without.known, r->without.bytes), "quire", "runs",
+		number(ran, r->quire.runs), "bytes_moved", number(ran, r->quire.bytes),
+		"bytes_recopied", number(ran, r->bytes_recopied), "lower_bound_bytes",
+		number(ran, r->lower_bound_bytes), "seconds", real(ran, r->seconds), "gb_per_s",
+		real(ran, speed / 1e9), "copy_limit_gb_per_s",
+		real(r->copy_limit > 0, r->copy_limit / 1e9), "possible", "runs",
+		number(r->possible.known, r->possible.runs), "load", "accesses",
+		(json_int_t)r->load.accesses, "wrong_bytes", (json_int_t)r->wrong, "stall_p50_us",
+		real(met, micro(&r->load.stalls, 0.5)), "stall_p999_us",
+		real(met, micro(&r->load.stalls, 0.999)), "stall_max_us",
+		real(met, 1e-3 * (double)r->load.stalls.max), "blockers", json_blockers(r),
+		"verdict", verdicts[r->verdict]);
+	int err = -ENOMEM;
+
+	if (o && rest && !json_object_update(o, rest) &&
+	    !json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) && putchar('\n') != EOF)
+		err = 0;
+	json_decref(o);
+	json_decref(rest);
+	return err;
+}

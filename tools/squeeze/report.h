@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.h: what a squeeze came to, for people and for programs.
+ */
+#ifndef SQUEEZE_REPORT_H
+#define SQUEEZE_REPORT_H
+
+#include "load.h"
+#include "options.h"
+#include "term.h"
+
+/* Folios that stay for the same reason: same owner, reason, site and thread. */
+struct report_group {
+	char owner[64];
+	char reason[64];
+	char site[128]; /* "": no pin */
+	int thread;
+	uint64_t age_ns; /* of the oldest */
+	size_t folios;
+};
+
+enum report_verdict { REPORT_FAIL, REPORT_PASS, REPORT_INTERRUPTED };
+
+/* What a squeeze freed, and what it cost. */
+struct report_side {
+	bool known;     /* false: it was interrupted before */
+	uint64_t runs;  /* 2 MiB pages freed, without those that were free before */
+	uint64_t bytes; /* moved */
+};
+
+struct report {
+	const struct squeeze_options *options;
+	const char *file; /* of the layout */
+	const char *name;
+	uint64_t live_bytes;
+	uint32_t blocks; /* recorded */
+	size_t folios;
+	size_t in_use, refusing;
+
+	struct report_side without, quire, possible;
+	uint64_t bytes_recopied, lower_bound_bytes;
+	double seconds;
+	double copy_limit; /* bytes a second; 0: not measured */
+	struct load_sum load;
+	uint64_t wrong; /* bytes, those that the load met among them */
+
+	size_t ngroups;
+	struct report_group *groups;
+
+	enum report_verdict verdict;
+	size_t nwhy;
+	char why[8][128]; /* what failed */
+};
+
+/* Adds a reason to fail. */
+void report_fail(struct report *report, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The lines that are known before the work begins; then the rest. */
+void report_head(const struct report *report);
+void report_text(const struct report *report);
+
+/* One JSON object on stdout. 0 or -ENOMEM. */
+int report_json(const struct report *report);
+
+#endif

@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * squeeze.c: the command. Two arenas, one after the other, with the same layout:
+ *
+ *   without owners  whoever uses a page cannot be asked, so each page in use stays; no load
+ *   quire           owners are asked, while threads read and write everything
+ *
+ * and two judges that know nothing of the library: the oracle, which says from the layout what was
+ * possible, and the expected content, kept outside of the arenas.
+ */
+#include "squeeze.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <quire.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../tests/oracle/oracle.h"
+#include "busy.h"
+#include "copylimit.h"
+#include "load.h"
+#include "options.h"
+#include "report.h"
+#include "stage.h"
+#include "term.h"
+
+#define DEFAULT_LAYOUT "linux-6.18-kernel-build.live.zst"
+
+enum { EXIT_PASS = 0, EXIT_FAIL = 1, EXIT_INPUT = 2 };
+
+struct squeeze {
+	struct squeeze_options options;
+	char file[PATH_MAX];
+	struct layout layout;
+	struct stage stage;
+	struct report report;
+	struct term term;
+	const char *label; /* of the phase, for the bar */
+	bool heeds;        /* the phase ends when it is interrupted */
+	uint8_t *taken;    /* blocks that the oracle would empty */
+	struct heat *before, *after;
+	struct copy *copies;
+	size_t ncopies;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	interrupted = 1;
+}
+
+/* The first signal ends the work in order, a second one the program. */
+static void catch_signals(void)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = on_signal;
+	action.sa_flags = (int)SA_RESETHAND;
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+static void complain(struct squeeze *s, const char *what, const char *why)
+{
+	term_clear(&s->term);
+	fprintf(stderr, "quire squeeze: %s: %s\n", what, why);
+}
+
+static int step(void *arg, size_t done, size_t all)
+{
+	struct squeeze *s = arg;
+
+	term_progress(&s->term, s->label, done, all);
+	return s->heeds && interrupted;
+}
+
+static struct stage_progress phase(struct squeeze *s, const char *label, bool heeds)
+{
+	const struct stage_progress progress = { step, s };
+
+	s->label = label;
+	s->heeds = heeds;
+	return progress;
+}
+
+/* Where the layout is that comes with quire: in the source, installed, or beside this program. */
+static bool find_default(char path[PATH_MAX])
+{
+	static const char *const folders[] = { QUIRE_DATA_SOURCE, QUIRE_DATA_INSTALLED };
+	char self[PATH_MAX];
+	ssize_t n;
+	char *slash;
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(path, PATH_MAX, "%s/%s", folders[i], DEFAULT_LAYOUT);
+		if (!access(path, R_OK))
+			return true;
+	}
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n <= 0)
+		return false;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return false;
+	*slash = '\0';
+	n = snprintf(path, PATH_MAX, "%.3900s/../share/quire/%s", self, DEFAULT_LAYOUT);
+	return n > 0 && !access(path, R_OK);
+}
+
+/* Bytes that can be had without swapping; UINT64_MAX where nothing says. */
+static uint64_t memory_available(void)
+{
+	uint64_t available = UINT64_MAX, kib, limit;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	if (f) {
+		while (fgets(line, sizeof(line), f))
+			if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1)
+				available = kib << 10;
+		fclose(f);
+	}
+	/* a container's limit, as it sees it from inside */
+	f = fopen("/sys/fs/cgroup/memory.max", "re");
+	if (f) {
+		if (fscanf(f, "%" SCNu64, &limit) == 1 && limit < available)
+			available = limit;
+		fclose(f);
+	}
+	return available;
+}
+
+/* Layout, stage, memory: true, or one line said what is wrong. */
+static bool prepare(struct squeeze *s)
+{
+	const struct squeeze_options *o = &s->options;
+	struct report *r = &s->report;
+	uint64_t need, have;
+	char why[PATH_MAX + 256];
+
+	if (o->layout) {
+		snprintf(s->file, sizeof(s->file), "%s", o->layout);
+	} else if (!find_default(s->file)) {
+		complain(s, DEFAULT_LAYOUT, "not found where it was installed; give --layout FILE");
+		return false;
+	}
+	if (layout_read(o->layout ? o->layout : s->file, &s->layout, why, sizeof(why))) {
+		fprintf(stderr, "quire squeeze: %s\n", why);
+		return false;
+	}
+	if (stage_init(&s->stage, &s->layout, o->pins, o->refuse, o->seed)) {
+		complain(s, s->layout.name, "no memory for a layout of this size");
+		return false;
+	}
+	need = stage_memory(&s->stage);
+	have = memory_available();
+	if (need > have) {
+		snprintf(why, sizeof(why),
+			 "squeezing it takes up to %" PRIu64 " MiB of memory, and %" PRIu64
+			 " MiB are available",
+			 need >> 20, have >> 20);
+		complain(s, s->layout.name, why);
+		return false;
+	}
+	s->before = calloc(s->stage.blocks, sizeof(*s->before));
+	s->after = calloc(s->stage.blocks, sizeof(*s->after));
+	s->copies = calloc(s->stage.n, sizeof(*s->copies));
+	s->taken = calloc(s->stage.blocks, 1);
+	if (!s->taken || !s->before || !s->after || !s->copies) {
+		complain(s, s->layout.name, "no memory for a layout of this size");
+		return false;
+	}
+
+	r->options = o;
+	r->file = s->file;
+	r->name = s->layout.name;
+	r->live_bytes = (uint64_t)s->stage.pages * QUIRE_FRAME_BYTES;
+	r->blocks = s->layout.blocks;
+	r->folios = s->stage.n;
+	r->in_use = s->stage.held[HOLDER_BUSY];
+	r->refusing = s->stage.held[HOLDER_LEGACY];
+	return true;
+}
+
+/* What is possible where the things of legacy stay; with_busy: those of busy, too. */
+static int ask_oracle(const struct squeeze *s, bool with_busy, uint8_t *taken,
+		      struct report_side *possible)
+{
+	const struct stage *st = &s->stage;
+	struct oracle_folio *folios = calloc(st->n, sizeof(*folios));
+	struct oracle_arena arena = { st->blocks, 9, st->n, folios };
+	struct oracle_verdict verdict;
+	int err;
+
+	if (!folios)
+		return -ENOMEM;
+	for (size_t i = 0; i < st->n; i++) {
+		const struct layout_item *item = &s->layout.items[i];
+		enum holder h = st->things[i].holder;
+
+		folios[i].block = item->block;
+		folios[i].offset = item->offset;
+		folios[i].order = item->order;
+		folios[i].fixed = h == HOLDER_LEGACY || (with_busy && h == HOLDER_BUSY);
+	}
+	err = oracle_judge(&arena, UINT64_MAX, &verdict, taken);
+	if (!err) {
+		possible->known = true;
+		possible->runs = verdict.runs - (st->blocks - st->recorded);
+		possible->bytes = verdict.bytes;
+	}
+	free(folios);
+	return err;
+}
+
+static int plan_progress(void *arg, const struct quire_result *so_far)
+{
+	struct squeeze *s = arg;
+
+	term_progress(&s->term, s->label, so_far->bytes_moved, so_far->bytes_planned);
+	return interrupted;
+}
+
+/*
+ * Plans and executes. 0, -errno, or -ECANCELED. *plan is the caller's to destroy; runs does not
+ * count what was free at the start.
+ */
+static int plan_and_move(struct squeeze *s, struct arena *a, const char *label,
+			 struct quire_plan **plan, struct quire_result *result,
+			 struct report_side *side)
+{
+	struct quire_plan_info info = { .size = sizeof(info) };
+	int err;
+
+	phase(s, label, true);
+	err = quire_plan_create(a->quire,
+				QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = QUIRE_BLOCK_FRAMES,
+					   .count = QUIRE_MAX),
+				plan);
+	if (err)
+		return err;
+	err = quire_plan_info(*plan, &info);
+	if (err)
+		return err;
+	err = quire_plan_execute(*plan, QUIRE_BUDGET(.progress = plan_progress, .arg = s), result);
+	if (err && err != -ECANCELED && err != -EBUSY && err != -ENOSPC)
+		return err;
+	side->known = true;
+	side->runs = result->obtained - (result->obtained < info.runs_free ? result->obtained
+									   : info.runs_free);
+	side->bytes = result->bytes_moved;
+	s->report.lower_bound_bytes = info.lower_bound_bytes;
+	return err == -ECANCELED ? err : 0;
+}
+
+static void read_heat(const struct squeeze *s, const struct arena *a, struct heat *heat)
+{
+	struct quire_block_info info = { .size = sizeof(info) };
+
+	for (uint32_t b = 0; b < s->stage.blocks; b++)
+		if (!quire_block_info(a->quire, b, &info))
+			heat[b].used = (uint16_t)info.used;
+	for (size_t i = 0; i < s->stage.n; i++)
+		if (s->stage.things[i].holder == HOLDER_LEGACY)
+			heat[s->stage.things[i].frame / QUIRE_BLOCK_FRAMES].stays = true;
+}
+
+static void add_blocker(struct report *r, const struct quire_blocker *b)
+{
+	struct report_group *g;
+
+	for (size_t i = 0; i < r->ngroups; i++) {
+		g = &r->groups[i];
+		if (!strcmp(g->owner, b->owner) && !strcmp(g->reason, b->reason) &&
+		    !strcmp(g->site, b->site) && g->thread == b->thread) {
+			g->folios++;
+			if (b->age_ns > g->age_ns)
+				g->age_ns = b->age_ns;
+			return;
+		}
+	}
+	g = reallocarray(r->groups, r->ngroups + 1, sizeof(*g));
+	if (!g)
+		return;
+	r->groups = g;
+	g += r->ngroups++;
+	memset(g, 0, sizeof(*g));
+	snprintf(g->owner, sizeof(g->owner), "%s", b->owner);
+	snprintf(g->reason, sizeof(g->reason), "%s", b->reason);
+	snprintf(g->site, sizeof(g->site), "%s", b->site);
+	g->thread = b->thread;
+	g->age_ns = b->age_ns;
+	g->folios = 1;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t)*(struct quire_folio *const *)a;
+	uintptr_t y = (uintptr_t)*(struct quire_folio *const *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Sums up who stays, and compares that with who was meant to. */
+static void read_blockers(struct squeeze *s, const struct quire_plan *plan)
+{
+	struct quire_folio *const *expected = s->stage.expected;
+	struct report *r = &s->report;
+	size_t n = quire_plan_blockers(plan), want = s->stage.held[HOLDER_LEGACY];
+	struct quire_folio **named = calloc(n + 1, sizeof(struct quire_folio *));
+	size_t i = 0, j = 0, missing = 0, extra = 0, misnamed = 0;
+
+	if (!named) {
+		report_fail(r, "no memory for the list of who stays");
+		return;
+	}
+	for (size_t k = 0; k < n; k++) {
+		const struct quire_blocker *b = quire_plan_blocker(plan, k);
+
+		named[k] = b->folio;
+		misnamed += strcmp(b->owner, "legacy") || b->why != QUIRE_REASON_LONG_PIN;
+		add_blocker(r, b);
+	}
+	qsort(named, n, sizeof(struct quire_folio *), by_address);
+	while (i < n || j < want) {
+		if (j == want || (i < n && (uintptr_t)named[i] < (uintptr_t)expected[j])) {
+			extra++;
+			i++;
+		} else if (i == n || (uintptr_t)named[i] > (uintptr_t)expected[j]) {
+			missing++;
+			j++;
+		} else {
+			i++;
+			j++;
+		}
+	}
+	free(named);
+	if (interrupted)
+		return;
+	if (missing)
+		report_fail(r, "%zu of %zu pages that stay were not named", missing, want);
+	if (extra)
+		report_fail(r, "%zu pages were named that legacy does not hold", extra);
+	if (misnamed)
+		report_fail(r, "%zu pages stay, but not for a long pin of legacy", misnamed);
+}
+
+/* What moved, in the plan's order: cheapest block first, then by number, then by place. */
+static const struct heat *sorted_by;
+
+static int by_cost(const void *a, const void *b)
+{
+	const struct copy *x = a, *y = b;
+	uint32_t p = x->from / QUIRE_BLOCK_FRAMES, q = y->from / QUIRE_BLOCK_FRAMES;
+
+	if (sorted_by[p].used != sorted_by[q].used)
+		return sorted_by[p].used < sorted_by[q].used ? -1 : 1;
+	return (x->from > y->from) - (x->from < y->from);
+}
+
+static void read_copies(struct squeeze *s)
+{
+	const struct stage *st = &s->stage;
+
+	for (size_t i = 0; i < st->n; i++) {
+		const struct thing *t = &st->things[i];
+		uint32_t now = t->folio ? quire_folio_frame(t->folio).n : t->frame;
+
+		if (now == t->frame)
+			continue;
+		s->copies[s->ncopies].from = t->frame;
+		s->copies[s->ncopies].to = now;
+		s->copies[s->ncopies++].frames = 1u << t->order;
+	}
+	sorted_by = s->before;
+	qsort(s->copies, s->ncopies, sizeof(*s->copies), by_cost);
+}
+
+static int verify(struct squeeze *s, struct arena *a)
+{
+	const struct stage_progress progress = phase(s, "comparing all bytes", false);
+
+	return arena_verify(a, &progress, &s->report.wrong);
+}
+
+/* What went wrong that is neither bad input nor an interruption. */
+static int failed(struct squeeze *s, const char *what, int err)
+{
+	if (err == -ECANCELED)
+		return err;
+	if (err)
+		report_fail(&s->report, "%s failed: %s", what, strerror(-err));
+	return err;
+}
+
+static int run_without_owners(struct squeeze *s)
+{
+	const struct stage_progress progress = phase(s, "laying out", true);
+	struct quire_result result = { .size = sizeof(result) };
+	struct report_side possible = { 0 };
+	struct quire_plan *plan = NULL;
+	const char *what;
+	struct arena a;
+	int err, end;
+
+	err = arena_create(&a, &s->stage, false, NULL, &progress, &what);
+	if (!err) {
+		what = "moving without owners";
+		err = plan_and_move(s, &a, "without owners", &plan, &result, &s->report.without);
+		quire_plan_destroy(plan);
+		end = verify(s, &a);
+		if (end)
+			failed(s, "comparing", end);
+	}
+	err = failed(s, what, err);
+	end = failed(s, "ending the first arena", arena_destroy(&a));
+	if (err || end)
+		return err ? err : end;
+
+	err = failed(s, "the oracle", ask_oracle(s, true, NULL, &possible));
+	if (!err && possible.runs != s->report.without.runs)
+		report_fail(&s->report, "without owners %" PRIu64 " were freed, %" PRIu64 " possible",
+			    s->report.without.runs, possible.runs);
+	return err;
+}
+
+static int move_under_load(struct squeeze *s, struct arena *a, struct load *load)
+{
+	struct quire_result result = { .size = sizeof(result) };
+	struct report *r = &s->report;
+	struct quire_plan *plan = NULL;
+	size_t holding;
+	int err;
+
+	read_heat(s, a, s->before);
+	err = failed(s, "starting the load", load_start(load, a, s->options.seed));
+	if (err)
+		return err;
+	err = plan_and_move(s, a, "moving under load", &plan, &result, &r->quire);
+	load_stop(load, &r->load);
+	failed(s, "moving", err);
+
+	r->wrong += r->load.wrong;
+	r->bytes_recopied = result.bytes_recopied;
+	r->seconds = 1e-9 * (double)result.elapsed_ns;
+	if (plan && r->quire.known)
+		read_blockers(s, plan);
+	quire_plan_destroy(plan);
+	read_heat(s, a, s->after);
+	read_copies(s);
+
+	holding = busy_holding(a->busy);
+	if (holding != r->in_use)
+		report_fail(r, "busy holds %zu of its %zu pages after the moves", holding, r->in_use);
+	failed(s, "comparing", verify(s, a));
+	return err;
+}
+
+static int run_with_owners(struct squeeze *s)
+{
+	const struct stage_progress progress = phase(s, "laying out again", true);
+	struct arena_hooks hooks;
+	struct load *load;
+	const char *what;
+	struct arena a;
+	int err, end;
+
+	err = failed(s, "making the load", load_create(s->options.load, &load));
+	if (err)
+		return err;
+	hooks = load_hooks(load);
+	err = arena_create(&a, &s->stage, true, &hooks, &progress, &what);
+	if (!err) {
+		what = "using free memory";
+		err = arena_warm(&a, s->taken, s->report.possible.bytes / QUIRE_FRAME_BYTES,
+				 &progress);
+	}
+	if (err)
+		failed(s, what, err);
+	else
+		err = move_under_load(s, &a, load);
+	end = failed(s, "ending the second arena", arena_destroy(&a));
+	load_destroy(load);
+	return err ? err : end;
+}
+
+static void judge(struct squeeze *s)
+{
+	struct report *r = &s->report;
+
+	if (r->wrong)
+		report_fail(r, "%" PRIu64 " wrong bytes", r->wrong);
+	if (r->load.errors)
+		report_fail(r, "%" PRIu64 " accesses were refused", r->load.errors);
+	if (!r->nwhy && interrupted) {
+		r->verdict = REPORT_INTERRUPTED;
+		return;
+	}
+	if (r->quire.known && r->quire.runs != r->possible.runs)
+		report_fail(r, "%" PRIu64 " of %" PRIu64 " possible 2 MiB pages were freed",
+			    r->quire.runs, r->possible.runs);
+	if (r->quire.known && !r->load.accesses)
+		report_fail(r, "no access met a page on the move: nothing was tried under load");
+	if (!r->quire.known && !r->nwhy)
+		report_fail(r, "nothing was moved");
+	r->verdict = r->nwhy ? REPORT_FAIL : REPORT_PASS;
+}
+
+static void print(struct squeeze *s)
+{
+	const struct report *r = &s->report;
+	size_t blocks = s->stage.blocks;
+
+	term_clear(&s->term);
+	if (s->options.json) {
+		for (size_t i = 0; i < r->nwhy; i++)
+			fprintf(stderr, "quire squeeze: FAIL: %s\n", r->why[i]);
+		if (report_json(r))
+			fprintf(stderr, "quire squeeze: no memory for the JSON object\n");
+		return;
+	}
+	if (r->quire.known) {
+		term_heat(&s->term, "before", s->before, blocks);
+		term_heat(&s->term, "after", s->after, blocks);
+		term_legend(&s->term, blocks);
+	}
+	report_text(r);
+}
+
+static void finish(struct squeeze *s)
+{
+	free(s->taken);
+	free(s->before);
+	free(s->after);
+	free(s->copies);
+	free(s->report.groups);
+	stage_finish(&s->stage);
+	layout_finish(&s->layout);
+	free(s);
+}
+
+int squeeze_main(int argc, char **argv)
+{
+	struct squeeze *s = calloc(1, sizeof(*s));
+	int status = EXIT_INPUT;
+
+	if (!s) {
+		fprintf(stderr, "quire squeeze: no memory\n");
+		return EXIT_INPUT;
+	}
+	if (!squeeze_options_parse(&s->options, argc, argv))
+		goto out;
+	catch_signals();
+	term_init(&s->term);
+	if (!prepare(s))
+		goto out;
+	if (!s->options.json)
+		report_head(&s->report);
+
+	if (!failed(s, "the oracle", ask_oracle(s, false, s->taken, &s->report.possible)) &&
+	    !run_without_owners(s) && !run_with_owners(s) && !interrupted) {
+		s->label = "copying bare";
+		term_progress(&s->term, s->label, 1, 1);
+		failed(s, "measuring the copy limit",
+		       copy_limit(s->copies, s->ncopies,
+				  (uint64_t)s->stage.blocks * QUIRE_BLOCK_FRAMES, &interrupted,
+				  &s->report.copy_limit));
+	}
+	judge(s);
+	print(s);
+	status = s->report.verdict == REPORT_PASS ? EXIT_PASS : EXIT_FAIL;
+	if (fflush(stdout) || ferror(stdout))
+		status = EXIT_FAIL;
+out:
+	finish(s);
+	return status;
+}

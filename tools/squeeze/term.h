@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * term.h: what is only for eyes: a progress bar on stderr, heat maps of blocks on stdout. Where the
+ * stream is no terminal nothing of it is printed.
+ */
+#ifndef SQUEEZE_TERM_H
+#define SQUEEZE_TERM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct term {
+	bool bar;    /* stderr can show a progress bar */
+	bool map;    /* stdout is a terminal */
+	bool utf8;
+	int colours; /* 0, 8 or 256 */
+	int width;
+	uint64_t last_ns; /* when the bar was drawn */
+};
+
+void term_init(struct term *term);
+
+/* Draws the bar, at most 20 times a second. */
+void term_progress(struct term *term, const char *label, uint64_t done, uint64_t all);
+
+/* Takes the bar away. */
+void term_clear(struct term *term);
+
+/* One block: frames in use, and whether something in it stays. */
+struct heat {
+	uint16_t used;
+	bool stays;
+};
+
+/* Prints a map, `label` beside its first line. */
+void term_heat(const struct term *term, const char *label, const struct heat *heat, size_t blocks);
+
+/* Prints what the cells mean. */
+void term_legend(const struct term *term, size_t blocks);
+
+#endif
