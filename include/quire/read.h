@@ -41,7 +41,8 @@ static inline int quire_read_enter(void)
 			return -12; /* -ENOMEM */
 	}
 	if (t->nest++ == 0) {
-		__atomic_store_n(&t->epoch, __atomic_load_n(&quire_epoch_, __ATOMIC_RELAXED),
+		/* acquire: who sees an epoch sees what was unlinked or published before it began */
+		__atomic_store_n(&t->epoch, __atomic_load_n(&quire_epoch_, __ATOMIC_ACQUIRE),
 				 __ATOMIC_RELEASE);
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		if (!QUIRE_LIKELY_(t->fence == 0))
