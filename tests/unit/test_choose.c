@@ -29,14 +29,6 @@
 static const char *layout_path = "data/linux-6.18-kernel-build.live.zst";
 static uint64_t seed;
 
-/* Shows the arena before the assertion that fails for it. */
-#define CHECK(arena, what)                                                                         \
-	do {                                                                                       \
-		if (!(what))                                                                       \
-			arena_print(arena);                                                        \
-		assert_true(what);                                                                 \
-	} while (0)
-
 /* An arena as the planner sees it. */
 struct view {
 	struct choose_window *windows;
@@ -89,13 +81,13 @@ static void compare(const struct oracle_arena *arena, struct view *view, uint64_
 	assert_non_null(taken);
 	assert_int_equal(oracle_judge(arena, count, &v, taken), 0);
 	choose_windows(view->windows, arena->blocks, count, view->order, r);
-	CHECK(arena, r->windows == v.runs);
-	CHECK(arena, r->frames == v.frames);
-	CHECK(arena, r->lower_bound == v.lower_bound);
-	CHECK(arena, r->feasible == v.feasible);
-	CHECK(arena, r->no_place == v.skipped);
+	ARENA_CHECK(arena, r->windows == v.runs);
+	ARENA_CHECK(arena, r->frames == v.frames);
+	ARENA_CHECK(arena, r->lower_bound == v.lower_bound);
+	ARENA_CHECK(arena, r->feasible == v.feasible);
+	ARENA_CHECK(arena, r->no_place == v.skipped);
 	for (uint32_t b = 0; b < arena->blocks; b++)
-		CHECK(arena, view->windows[b].chosen == taken[b]);
+		ARENA_CHECK(arena, view->windows[b].chosen == taken[b]);
 	free(taken);
 }
 
@@ -149,12 +141,12 @@ static void test_planner_order_0_is_the_optimum(void **state)
 		view_init(&view, arena);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
 		choose_windows(view.windows, arena->blocks, UINT64_MAX, view.order, &r);
-		CHECK(arena, r.windows == brute.runs);
+		ARENA_CHECK(arena, r.windows == brute.runs);
 		for (unsigned k = 0; k <= brute.runs; k++, counts++) {
 			choose_windows(view.windows, arena->blocks, k, view.order, &r);
-			CHECK(arena, r.windows == k);
-			CHECK(arena, r.frames == brute.frames[k]);
-			CHECK(arena, r.frames == r.lower_bound);
+			ARENA_CHECK(arena, r.windows == k);
+			ARENA_CHECK(arena, r.frames == brute.frames[k]);
+			ARENA_CHECK(arena, r.frames == r.lower_bound);
 			frames += r.frames;
 		}
 		view_finish(&view);
@@ -181,9 +173,9 @@ static void test_planner_mixed_orders_are_never_above(void **state)
 		view_init(&view, arena);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
 		choose_windows(view.windows, arena->blocks, UINT64_MAX, view.order, &r);
-		CHECK(arena, r.windows <= brute.runs);
-		CHECK(arena, r.lower_bound <= brute.frames[r.windows]);
-		CHECK(arena, brute.frames[r.windows] <= r.frames);
+		ARENA_CHECK(arena, r.windows <= brute.runs);
+		ARENA_CHECK(arena, r.lower_bound <= brute.frames[r.windows]);
+		ARENA_CHECK(arena, brute.frames[r.windows] <= r.frames);
 		possible += brute.runs;
 		planned += r.windows;
 		below += r.windows < brute.runs;
@@ -232,10 +224,10 @@ static uint64_t place_all(const struct oracle_arena *arena, struct view *v)
 			if (arena->folios[i].order != order ||
 			    !v->windows[arena->folios[i].block].chosen)
 				continue;
-			CHECK(arena, places_take(&places, order, &frame) == 0);
-			CHECK(arena, frame % size == 0 && frame + size <= v->frames);
-			CHECK(arena, !v->windows[frame >> arena->window_order].chosen);
-			CHECK(arena, !memchr(v->used + frame, true, size));
+			ARENA_CHECK(arena, places_take(&places, order, &frame) == 0);
+			ARENA_CHECK(arena, frame % size == 0 && frame + size <= v->frames);
+			ARENA_CHECK(arena, !v->windows[frame >> arena->window_order].chosen);
+			ARENA_CHECK(arena, !memchr(v->used + frame, true, size));
 			memset(v->used + frame, true, size);
 			placed++;
 		}
@@ -244,12 +236,12 @@ static uint64_t place_all(const struct oracle_arena *arena, struct view *v)
 	for (size_t at = 0; at < v->frames; at++)
 		left += !v->used[at] && !v->windows[at >> arena->window_order].chosen;
 	for (; left; left--) {
-		CHECK(arena, places_take(&places, 0, &frame) == 0);
-		CHECK(arena, frame < v->frames && !v->used[frame]);
-		CHECK(arena, !v->windows[frame >> arena->window_order].chosen);
+		ARENA_CHECK(arena, places_take(&places, 0, &frame) == 0);
+		ARENA_CHECK(arena, frame < v->frames && !v->used[frame]);
+		ARENA_CHECK(arena, !v->windows[frame >> arena->window_order].chosen);
 		v->used[frame] = true;
 	}
-	CHECK(arena, places_take(&places, 0, &frame) == -ENOSPC);
+	ARENA_CHECK(arena, places_take(&places, 0, &frame) == -ENOSPC);
 	places_finish(&places);
 	return placed;
 }
