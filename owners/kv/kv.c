@@ -536,9 +536,10 @@ static long kv_try(struct kv *kv, struct kv_shard *shard, struct kv_want *want)
 		kv_fence_acquire(); /* the bytes before both checks; pairs with kv_store() */
 		if (!quire_view_stale(folio, view))
 			break;
-		kv_tally(kv->stripes, KV_N_retries_move);
-		if (__atomic_load_n(&record->seq, __ATOMIC_RELAXED) != seq)
+		/* freed, or only moved? a writer changes the sequence before it frees */
+		if (__atomic_load_n(&record->seq, __ATOMIC_ACQUIRE) != seq)
 			goto written;
+		kv_tally(kv->stripes, KV_N_retries_move);
 	}
 	if (__atomic_load_n(&record->seq, __ATOMIC_RELAXED) == seq)
 		return n;
