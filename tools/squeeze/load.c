@@ -22,10 +22,10 @@
 #include "legacy.h"
 #include "random.h"
 
-#define HINTS 32u     /* a power of two */
-#define TRIES 8u      /* things of a block looked at for one on the move */
-#define WRITES 8u     /* one access in so many is a write */
-#define FULL 16u      /* one read in so many is of the whole page */
+#define HINTS 32u /* a power of two */
+#define TRIES 8u  /* things of a block looked at for one on the move */
+#define WRITES 8u /* one access in so many is a write */
+#define FULL 16u  /* one read in so many is of the whole page */
 #define FIRST_NS 200000000u
 
 struct worker {
@@ -41,11 +41,11 @@ struct worker {
 struct load {
 	struct arena *arena;
 	unsigned n;
-	unsigned running; /* atomic */
-	int stop;         /* atomic */
-	int met;          /* atomic; an access met a folio on the move */
-	uint32_t hint_head;         /* atomic */
-	uint32_t hint[HINTS];       /* atomic */
+	unsigned running;     /* atomic */
+	int stop;	      /* atomic */
+	int met;	      /* atomic; an access met a folio on the move */
+	uint32_t hint_head;   /* atomic */
+	uint32_t hint[HINTS]; /* atomic */
 	struct worker *workers;
 };
 
@@ -266,7 +266,8 @@ static void writer(struct worker *w, const struct thing *t)
 
 	begin_access(w, t, &counts);
 	since = now_ns();
-	/* the address before the sequence: nobody is kept out of a page by one who waits for a move */
+	/* the address before the sequence: nobody is kept out of a page by one who waits for a move
+	 */
 	for (unsigned spin = 0;; spin++) {
 		if (!kv) {
 			to = hold(a, t);
