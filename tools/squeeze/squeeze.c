@@ -498,10 +498,15 @@ static int run_with_owners(struct squeeze *s)
 
 static void judge(struct squeeze *s)
 {
+	static const char *const holders[HOLDERS] = { "kv", "filler", "busy", "legacy" };
 	struct report *r = &s->report;
 
-	if (r->wrong)
-		report_fail(r, "%" PRIu64 " wrong bytes", r->wrong);
+	if (r->load.wrong)
+		report_fail(r, "%" PRIu64 " wrong bytes, the first read in folio %" PRIu64 ", of %s",
+			    r->wrong, r->load.first_thing,
+			    holders[s->stage.things[r->load.first_thing].holder]);
+	else if (r->wrong)
+		report_fail(r, "%" PRIu64 " wrong bytes when all was over", r->wrong);
 	if (r->load.errors)
 		report_fail(r, "%" PRIu64 " accesses were refused", r->load.errors);
 	if (!r->nwhy && interrupted) {
