@@ -133,7 +133,6 @@ void owner_putback(struct quire_folio *folio)
 	if (!owner->ops.putback)
 		return;
 	t = thread_self();
-	SYNC_POINT("putback:before", folio);
 	count(owner->quire, op_putback, 1);
 	t->in_op++;
 	owner->ops.putback(folio, owner->arg);

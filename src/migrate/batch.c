@@ -141,18 +141,26 @@ void mover_isolate(struct mover *m)
 }
 
 /*
- * Ends an isolation that did not become a move. A folio that was let go meanwhile gets no putback:
- * its owner has nothing to put it back on (contract C18 a, b, c).
+ * A folio that was let go since its isolation is done with: none of its owner's ops hears of it but
+ * free (contract C18 a, b, c). Looked at as late as can be: right before an op would be called.
  */
+static bool ends_let_go(struct mover *m, struct batch_entry *e)
+{
+	if (!let_go(e))
+		return false;
+	unmark_isolated(e);
+	count(m->q, freed_isolated, 1);
+	entry_freed(m, e);
+	return true;
+}
+
+/* Ends an isolation that did not become a move. */
 void entry_putback(struct mover *m, struct batch_entry *e, enum entry_state state, int code,
 		   enum quire_reason why)
 {
-	if (let_go(e)) {
-		unmark_isolated(e);
-		count(m->q, freed_isolated, 1);
-		entry_freed(m, e);
+	SYNC_POINT("putback:before", e->folio);
+	if (ends_let_go(m, e))
 		return;
-	}
 	owner_putback(e->folio);
 	unmark_isolated(e);
 	count(m->q, putbacks, 1);
@@ -220,8 +228,6 @@ static void migrate_group(struct mover *m, struct quire_owner *owner, size_t n)
 	batch->copy_ns = 0;
 	batch->recopied = 0;
 	batch->done = false;
-	for (size_t i = 0; i < n; i++)
-		SYNC_POINT("migrate:before", m->list[i]->folio);
 	if (has_op) {
 		batch->active = true;
 		code = owner_migrate(owner, batch);
@@ -248,20 +254,6 @@ static void migrate_group(struct mover *m, struct quire_owner *owner, size_t n)
 		count(m->q, owner_errors, 1);
 		quire_log(m->q, QUIRE_LOG_WARNING, "owner %s failed with %d after its commit",
 			  owner->name, code);
-	}
-}
-
-/* Those that were let go before their owner was asked are done, without it (contract C18 b). */
-static void drop_let_go(struct mover *m)
-{
-	for (size_t i = 0; i < m->n; i++) {
-		struct batch_entry *e = &m->entry[i];
-
-		if (e->state != ENTRY_ISOLATED || !let_go(e))
-			continue;
-		unmark_isolated(e);
-		count(m->q, freed_isolated, 1);
-		entry_freed(m, e);
 	}
 }
 
@@ -306,18 +298,23 @@ void mover_migrate(struct mover *m)
 					      QUIRE_REASON_NO_MEMORY);
 		return;
 	}
-	drop_let_go(m);
 	/* One owner's folios at a time, in the order of their first ones. */
 	for (size_t first = 0; first < m->n; first++) {
 		if (m->entry[first].state != ENTRY_ISOLATED)
 			continue;
 		owner = m->entry[first].folio->owner_;
 		n = 0;
-		for (size_t i = first; i < m->n; i++)
-			if (m->entry[i].state == ENTRY_ISOLATED &&
-			    m->entry[i].folio->owner_ == owner)
-				m->list[n++] = &m->entry[i];
-		migrate_group(m, owner, n);
+		for (size_t i = first; i < m->n; i++) {
+			struct batch_entry *e = &m->entry[i];
+
+			if (e->state != ENTRY_ISOLATED || e->folio->owner_ != owner)
+				continue;
+			SYNC_POINT("migrate:before", e->folio);
+			if (!ends_let_go(m, e))
+				m->list[n++] = e;
+		}
+		if (n)
+			migrate_group(m, owner, n);
 	}
 	old_places(m);
 }

@@ -9,7 +9,6 @@
 #include "migrate/batch.h"
 #include "util/points.h"
 
-#include <errno.h>
 #include <string.h>
 
 #if defined(__x86_64__) && !QUIRE_TSAN_
@@ -59,8 +58,10 @@ void copy_done(void)
 
 int copy_frames(void *to, const void *from, size_t bytes)
 {
-	if (FAULT_POINT("copy"))
-		return -EIO;
+	int error = FAULT_POINT("copy");
+
+	if (error)
+		return error;
 	copy(to, from, bytes);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stress_kv.c: kv with everybody at it at once: writers who set, update and delete; readers; a
- * mover that plans and executes without end, and whose isolations read as well.
+ * stress_kv.c: kv with everybody at it at once: writers who set, update and delete; readers;
+ * movers that plan and execute without end, and whose isolations read as well.
  *
  * A value says whose it is: key, version, version of the last partial write, and from there on
  * bytes that key, version and position determine; its length is determined too. So a wrong byte, a
@@ -26,9 +26,10 @@
 #define KEYS 3000u
 #define WRITERS 2u
 #define READERS 2u
+#define MOVERS 2u
 #define ROUNDS 4u
 #define ARENA (24ull << 20)
-#define OPS 200000ull
+#define OPS 300000ull
 #define LONGEST (256u << 10)
 #define HEAD 24u /* key, version, version of the last update */
 
@@ -117,15 +118,41 @@ static size_t updated_to(uint64_t key, uint64_t version, size_t len)
 	return HEAD + (size_t)(mix(key + version) % (len - HEAD + 1));
 }
 
-static unsigned char byte_of(uint64_t key, uint64_t version, size_t at)
+/* The eight bytes at a multiple of eight. */
+static uint64_t word_of(uint64_t key, uint64_t version, size_t at)
 {
-	return (unsigned char)(mix(key * 0x10001 + version * 7 + at / 8) >> (8 * (at % 8)));
+	return mix(key * 0x10001 + version * 7 + at / 8);
+}
+
+static size_t step(size_t at, size_t end)
+{
+	size_t n = 8 - at % 8;
+
+	return n < end - at ? n : end - at;
 }
 
 static void body(unsigned char *to, uint64_t key, uint64_t version, size_t from, size_t end)
 {
-	for (size_t at = from; at < end; at++)
-		to[at] = byte_of(key, version, at);
+	for (size_t at = from, n; at < end; at += n) {
+		uint64_t word = word_of(key, version, at) >> (8 * (at % 8));
+
+		n = step(at, end);
+		memcpy(to + at, &word, n);
+	}
+}
+
+/* The first wrong byte, or end. */
+static size_t body_wrong(const unsigned char *value, uint64_t key, uint64_t version, size_t from,
+			 size_t end)
+{
+	for (size_t at = from, n; at < end; at += n) {
+		uint64_t word = word_of(key, version, at) >> (8 * (at % 8));
+
+		n = step(at, end);
+		if (memcmp(value + at, &word, n))
+			return at;
+	}
+	return end;
 }
 
 static void compose(unsigned char *to, uint64_t key, uint64_t version, size_t len)
@@ -140,7 +167,7 @@ static void compose(unsigned char *to, uint64_t key, uint64_t version, size_t le
 static uint64_t check(const unsigned char *value, uint64_t key, size_t n, size_t len)
 {
 	uint64_t head[3];
-	size_t border, real;
+	size_t border, real, at;
 
 	if (n < HEAD)
 		fail("key %" PRIu64 ": %zu bytes only", key, n);
@@ -151,14 +178,15 @@ static uint64_t check(const unsigned char *value, uint64_t key, size_t n, size_t
 		     " and %" PRIu64 ", %zu long",
 		     key, n, head[0], head[1], head[2], real);
 	border = updated_to(key, head[1], real);
-	for (size_t at = HEAD; at < n; at++) {
-		uint64_t version = at < border ? head[2] : head[1];
-
-		if (value[at] != byte_of(key, version, at))
-			fail("key %" PRIu64 ": wrong byte %zu of %zu, versions %" PRIu64
-			     " and %" PRIu64,
-			     key, at, real, head[1], head[2]);
-	}
+	if (border > n)
+		border = n;
+	at = body_wrong(value, key, head[2], HEAD, border);
+	if (at == border)
+		at = body_wrong(value, key, head[1], border, n);
+	if (at != n)
+		fail("key %" PRIu64 ": wrong bytes at %zu of %zu, versions %" PRIu64
+		     " and %" PRIu64,
+		     key, at, real, head[1], head[2]);
 	return head[2];
 }
 
@@ -190,15 +218,13 @@ static void read_one(uint64_t key, unsigned char *buffer, size_t part)
 
 static void on_isolate(void *arg, struct quire_folio *folio)
 {
-	static __thread unsigned char *buffer;
+	unsigned char buffer[1024];
 	uint64_t key;
 
 	(void)arg;
-	if (!buffer)
-		buffer = malloc(LONGEST);
-	if (!buffer || kv_folio_key(folio, &key) || key % 4)
+	if (kv_folio_key(folio, &key) || key % 4)
 		return;
-	read_one(key, buffer, 1024);
+	read_one(key, buffer, sizeof(buffer));
 	add(&hooked, 1);
 }
 
@@ -243,7 +269,7 @@ static void *writer(void *arg)
 		} else {
 			len = length_of(key, version);
 			compose(buffer, key, version, len);
-			if (r % 64 == 7 && len <= 4096)
+			if ((r >> 6) % 4 == 0 && len <= 4096)
 				rc = kv_set_at(kv, key,
 					       quire_frame((uint32_t)((r >> 8) % (ARENA >> 12))), 0,
 					       buffer, len);
@@ -286,9 +312,8 @@ static void *reader(void *arg)
 static void *mover(void *arg)
 {
 	static const enum quire_mode modes[] = { QUIRE_ASYNC, QUIRE_SYNC_LIGHT, QUIRE_SYNC };
-	unsigned i = 0;
+	uintptr_t i = (uintptr_t)arg;
 
-	(void)arg;
 	while (!__atomic_load_n(&stop_movers, __ATOMIC_SEQ_CST)) {
 		struct quire_result result = { .size = sizeof(result) };
 		struct quire_plan *plan;
@@ -378,16 +403,17 @@ static pthread_t start_thread(void *(*run)(void *), uintptr_t arg)
 	return thread;
 }
 
-static void stop_mover(pthread_t thread)
+static void stop(const pthread_t *movers)
 {
 	__atomic_store_n(&stop_movers, 1, __ATOMIC_SEQ_CST);
-	pthread_join(thread, NULL);
+	for (size_t i = 0; i < MOVERS; i++)
+		pthread_join(movers[i], NULL);
 }
 
 /* Odd rounds end quietly and are checked; even ones end with the mover still at it. */
 static void one_round(void)
 {
-	pthread_t writers[WRITERS], readers[READERS], moves;
+	pthread_t writers[WRITERS], readers[READERS], movers[MOVERS];
 	struct quire_stats start = { .size = sizeof(start) };
 	int rc;
 
@@ -404,13 +430,14 @@ static void one_round(void)
 		writers[i] = start_thread(writer, i);
 	for (uintptr_t i = 0; i < READERS; i++)
 		readers[i] = start_thread(reader, i);
-	moves = start_thread(mover, 0);
+	for (uintptr_t i = 0; i < MOVERS; i++)
+		movers[i] = start_thread(mover, i);
 	for (size_t i = 0; i < WRITERS; i++)
 		pthread_join(writers[i], NULL);
 	for (size_t i = 0; i < READERS; i++)
 		pthread_join(readers[i], NULL);
 	if (round_now % 2) {
-		stop_mover(moves);
+		stop(movers);
 		quiet(&start);
 	}
 	__atomic_store_n(&closing, 1, __ATOMIC_SEQ_CST);
@@ -418,7 +445,7 @@ static void one_round(void)
 	if (rc)
 		fail("kv_destroy: %d", rc);
 	if (round_now % 2 == 0)
-		stop_mover(moves);
+		stop(movers);
 }
 
 int main(void)
