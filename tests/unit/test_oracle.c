@@ -74,7 +74,7 @@ static void test_oracle_condition_is_exact(void **state)
 			}
 		}
 	}
-	printf("condition: %llu cases, %llu fit, %llu had frames enough and did not fit; "
+	printf("# condition: %llu cases, %llu fit, %llu had frames enough and did not fit; "
 	       "no disagreement\n",
 	       (unsigned long long)cases, (unsigned long long)yes,
 	       (unsigned long long)only_aligned_missing);
@@ -112,7 +112,7 @@ static void test_oracle_order_0_is_optimal(void **state)
 			CHECK(arena, v.bytes == v.frames * 4096);
 		}
 	}
-	printf("order 0: %u arenas, %llu counts: %llu runs, %llu frames, each the optimum\n",
+	printf("# order 0: %u arenas, %llu counts: %llu runs, %llu frames, each the optimum\n",
 	       ARENAS, (unsigned long long)counts, (unsigned long long)runs,
 	       (unsigned long long)frames);
 	assert_true(frames);
@@ -150,13 +150,14 @@ static void test_oracle_mixed_is_never_above(void **state)
 		rearranged += free_hand.runs > brute.runs;
 		gained += free_hand.runs - brute.runs;
 	}
-	printf("mixed: %u arenas, %llu runs possible; the rule is below in %llu arenas (%.2f %%), "
+	printf("# mixed: %u arenas, %llu runs possible; the rule is below in %llu arenas (%.2f "
+	       "%%), "
 	       "by "
 	       "%llu runs (%.2f %%), and moves more than the least for its count in %llu\n",
 	       ARENAS, (unsigned long long)runs, (unsigned long long)below,
 	       100.0 * (double)below / ARENAS, (unsigned long long)lost,
 	       100.0 * (double)lost / (double)runs, (unsigned long long)dearer);
-	printf("mixed: were folios outside of the windows rearranged too, %llu runs more in %llu "
+	printf("# mixed: were folios outside of the windows rearranged too, %llu runs more in %llu "
 	       "of "
 	       "%llu arenas\n",
 	       (unsigned long long)gained, (unsigned long long)rearranged,
@@ -223,7 +224,7 @@ static void test_oracle_judge_follows_the_rule(void **state)
 			skipped += v.skipped;
 		}
 	}
-	printf("rule: %llu arenas, the same windows; %llu skipped on the way\n",
+	printf("# rule: %llu arenas, the same windows; %llu skipped on the way\n",
 	       (unsigned long long)arenas, (unsigned long long)skipped);
 	assert_true(skipped);
 }
@@ -355,7 +356,7 @@ static uint64_t recorded(const struct layout *l, unsigned per_mille, uint32_t ad
 							      .folios = folios },
 				      UINT64_MAX, &v, NULL),
 			 0);
-	printf("layout and %u free blocks, %.1f %% fixed, seed %llu: %llu runs, %llu frames "
+	printf("# layout and %u free blocks, %.1f %% fixed, seed %llu: %llu runs, %llu frames "
 	       "(least %llu), %llu feasible (mean %.0f), at most %llu\n",
 	       added, per_mille / 10.0, (unsigned long long)with_seed, (unsigned long long)v.runs,
 	       (unsigned long long)v.frames, (unsigned long long)v.lower_bound,
