@@ -107,6 +107,10 @@ static void text_load(const struct report *r)
 {
 	char accesses[TEXT], wrong[TEXT], stall[TEXT];
 
+	if (!r->quire.known) {
+		puts("under load  -");
+		return;
+	}
 	printf("under load  %s access%s to pages on the move, %s wrong byte%s",
 	       rough(accesses, r->load.accesses), r->load.accesses == 1 ? "" : "es",
 	       count(wrong, r->wrong), s_of(r->wrong));
@@ -122,7 +126,7 @@ static void text_stays(const struct report *r)
 	size_t more = 0;
 
 	if (!r->ngroups)
-		puts("stays       nothing");
+		puts(r->quire.known ? "stays       nothing" : "stays       -");
 	for (size_t i = 0; i < r->ngroups; i++) {
 		const struct report_group *g = &r->groups[i];
 
@@ -148,7 +152,7 @@ static void text_speed(const struct report *r)
 	double speed;
 
 	if (!r->quire.known) {
-		puts("ended before anything was moved");
+		puts("ended before quire moved anything");
 		return;
 	}
 	printf("%s moving", duration(took, r->seconds));
