@@ -136,13 +136,13 @@ static unsigned lines(const char *text)
 	return n;
 }
 
-/* A made-up layout: BLOCKS blocks, far apart, a third full, orders 0 to 3. */
-static size_t make_layout(char *text, size_t size)
+/* A made-up layout: blocks far apart, a third full, orders 0 to 3. */
+static size_t make_layout(char *text, size_t size, unsigned blocks)
 {
 	uint64_t x = 1;
 	size_t n = 0;
 
-	for (unsigned b = 0; b < BLOCKS; b++) {
+	for (unsigned b = 0; b < blocks; b++) {
 		for (unsigned i = 0; i < 512; i += 8) {
 			unsigned base = (b * 3 + 7) * 512 + i;
 
@@ -172,18 +172,20 @@ static size_t make_layout(char *text, size_t size)
 
 static int make_files(void **state)
 {
-	size_t size = 1 << 20, n, packed;
+	size_t size = 1 << 23, n, packed;
 	char *text = malloc(size), *data = malloc(ZSTD_compressBound(size));
 	FILE *f;
 
 	(void)state;
 	if (!text || !data || !mkdtemp(folder))
 		return -1;
-	n = make_layout(text, size);
+	n = make_layout(text, size, BLOCKS);
 	spit(path("small.txt"), text, n);
 	packed = ZSTD_compress(data, ZSTD_compressBound(size), text, n, 3);
 	spit(path("small.live.zst"), data, packed);
 	spit(path("torn.zst"), data, packed / 2);
+	n = make_layout(text, size, 8 * BLOCKS);
+	spit(path("larger.txt"), text, n);
 	spit(path("empty"), "", 0);
 	spit(path("wrong"), "100 0 1\n100 zero 1\n", 20);
 	spit(path("full"), "200 9 1\n", 8);
@@ -199,8 +201,9 @@ static int make_files(void **state)
 
 static int remove_files(void **state)
 {
-	static const char *const names[] = { "small.txt", "small.live.zst", "torn.zst", "empty",
-					     "wrong",	  "full",	    "huge",	"out",
+	static const char *const names[] = { "small.txt", "small.live.zst", "torn.zst",
+					     "empty",	  "wrong",	    "full",
+					     "huge",	  "larger.txt",	    "out",
 					     "err" };
 
 	(void)state;
@@ -562,11 +565,13 @@ static void on_a_terminal(const char *type, const char *no_color, bool interrupt
 			  size_t size, int *status)
 {
 	static struct winsize window = { .ws_row = 50, .ws_col = 100 };
-	char line[] = "squeeze", *argv[ARGS];
+	char line[256], *argv[ARGS];
 	size_t n = 0;
 	pid_t child;
 	int fd;
 
+	snprintf(line, sizeof(line), "squeeze --refuse 0.5 --layout %s",
+		 path(interrupt ? "larger.txt" : "small.txt"));
 	split(line, argv);
 	text[0] = '\0';
 	fflush(NULL);
