@@ -191,6 +191,17 @@ static int survey_short_pins(struct survey *s)
 	return error;
 }
 
+/* What was learned of a window as a whole: another plan has it, or a reader its old places. */
+static int survey_learned_windows(struct survey *s)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < s->plan->learned_count && !error; i++)
+		if (!s->plan->learned[i].folio)
+			error = add_blocker(s, &s->plan->learned[i]);
+	return error;
+}
+
 static int by_frame(const void *a, const void *b)
 {
 	const struct quire_blocker *x = a, *y = b;
@@ -216,6 +227,8 @@ static int survey(struct quire_plan *plan, struct survey *s)
 		error = survey_block(s, b);
 	if (!error)
 		error = survey_short_pins(s);
+	if (!error)
+		error = survey_learned_windows(s);
 	if (error) {
 		survey_finish(s);
 		return error;
