@@ -92,6 +92,9 @@ static inline bool quire_view_stale(const struct quire_folio *folio, struct quir
 	return ((__atomic_load_n(&folio->word_, __ATOMIC_RELAXED) ^ view.word_) & same) != 0;
 }
 
+/* Content may have been stored as any type. */
+typedef uint64_t __attribute__((may_alias)) quire_word_alias_;
+
 /*
  * Copies n bytes out of a folio that others may write or move meanwhile: relaxed loads, words where
  * the source is aligned. A plain memcpy would be undefined.
@@ -106,7 +109,8 @@ static inline void quire_read_bytes(void *to, const void *from, size_t n)
 		n--;
 	}
 	for (; n >= 8; n -= 8, s += 8, d += 8) {
-		uint64_t v = __atomic_load_n((const uint64_t *)(const void *)s, __ATOMIC_RELAXED);
+		uint64_t v = __atomic_load_n((const quire_word_alias_ *)(const void *)s,
+						     __ATOMIC_RELAXED);
 
 		__builtin_memcpy(d, &v, 8);
 	}
@@ -128,7 +132,7 @@ static inline void quire_write_bytes(void *to, const void *from, size_t n)
 		uint64_t v;
 
 		__builtin_memcpy(&v, s, 8);
-		__atomic_store_n((uint64_t *)(void *)d, v, __ATOMIC_RELAXED);
+		__atomic_store_n((quire_word_alias_ *)(void *)d, v, __ATOMIC_RELAXED);
 	}
 	while (n--)
 		__atomic_store_n(d++, *s++, __ATOMIC_RELAXED);

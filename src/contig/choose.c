@@ -117,14 +117,13 @@ void places_finish(struct places *places)
 
 int places_add(struct places *places, uint32_t frame, unsigned order)
 {
-	uint32_t *heap;
+	uint32_t *heap = mem_grow(places->at[order], &places->cap[order], places->n[order] + 1,
+				  sizeof(*heap));
 	size_t i;
-	int error = mem_grow((void **)&places->at[order], &places->cap[order],
-			     places->n[order] + 1, sizeof(uint32_t));
 
-	if (error)
-		return error;
-	heap = places->at[order];
+	if (!heap)
+		return -ENOMEM;
+	places->at[order] = heap;
 	for (i = places->n[order]++; i && heap[(i - 1) / 2] > frame; i = (i - 1) / 2)
 		heap[i] = heap[(i - 1) / 2];
 	heap[i] = frame;

@@ -67,8 +67,7 @@ static void give_up(struct execution *x, struct plan_window *w)
 static void learn(struct execution *x, struct plan_window *w, const struct quire_blocker *who)
 {
 	/* Without the memory to remember it, the window is still given up, only without a name. */
-	if (!plan_learn(x->plan, who))
-		w->named = true;
+	(void)plan_learn(x->plan, who);
 	x->failed++;
 	count_not_moved(x->q, who->why);
 	give_up(x, w);
@@ -84,16 +83,8 @@ static void claim(struct execution *x)
 		struct plan_window *w = &plan->chosen[i];
 
 		if (node_claim(x->q->node, first_block(x, w), plan->blocks_each, plan)) {
-			struct quire_blocker who = {
-				.frame = quire_frame(first_block(x, w) * QUIRE_BLOCK_FRAMES),
-				.owner = "",
-				.site = "",
-				.why = QUIRE_REASON_CLAIMED,
-				.reason = quire_reason_text(QUIRE_REASON_CLAIMED),
-				.code = -EBUSY,
-			};
-
-			learn(x, w, &who);
+			/* Named by the next look at the arena, if it is so then. */
+			give_up(x, w);
 			continue;
 		}
 		w->claimed = true;
@@ -328,26 +319,28 @@ static void give_up_unfinished(struct execution *x)
 
 	for (size_t i = 0; i < x->plan->chosen_count; i++) {
 		struct plan_window *w = &x->plan->chosen[i];
-		struct quire_blocker who = {
-			.frame = quire_frame(first_block(x, w) * QUIRE_BLOCK_FRAMES),
-			.owner = "",
-			.site = "",
-			.why = QUIRE_REASON_READER,
-			.reason = quire_reason_text(QUIRE_REASON_READER),
-			.code = -EAGAIN,
-			.thread = reader ? load_relaxed(&reader->tid) : 0,
-		};
+		struct quire_blocker who;
 
-		if (!w->failed && !window_is_free(x, w)) {
-			learn(x, w, &who);
-			x->reader |= reader != NULL;
-		}
+		if (w->failed || window_is_free(x, w))
+			continue;
+		plan_blocker_at(x->plan, w->number, QUIRE_REASON_READER, &who);
+		who.thread = reader ? load_relaxed(&reader->tid) : 0;
+		learn(x, w, &who);
+		x->reader |= reader != NULL;
 	}
 }
 
 static void run_rounds(struct execution *x)
 {
-	retry_init(&x->retry, x->q, x->budget.mode, x->budget.folio_ns);
+	uint64_t wait_ns = x->budget.folio_ns, passed = os_clock_ns() - x->start, left;
+
+	if (!wait_ns)
+		wait_ns = x->q->options.deadline_ns;
+	if (x->budget.deadline_ns) {
+		left = x->budget.deadline_ns > passed ? x->budget.deadline_ns - passed : 1;
+		wait_ns = left < wait_ns ? left : wait_ns;
+	}
+	retry_init(&x->retry, x->q, x->budget.mode, wait_ns);
 	x->last = x->retry.wait_ns == 0;
 	for (;;) {
 		retry_round(&x->retry);

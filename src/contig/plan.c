@@ -32,11 +32,12 @@ static void survey_finish(struct survey *s)
 
 static int add_blocker(struct survey *s, const struct quire_blocker *who)
 {
-	int error = mem_grow((void **)&s->blocker, &s->blocker_capacity, s->blocker_count + 1,
-			     sizeof(*s->blocker));
+	struct quire_blocker *grown = mem_grow(s->blocker, &s->blocker_capacity,
+					       s->blocker_count + 1, sizeof(*grown));
 
-	if (error)
-		return error;
+	if (!grown)
+		return -ENOMEM;
+	s->blocker = grown;
 	s->blocker[s->blocker_count++] = *who;
 	s->window[who->frame.n / QUIRE_BLOCK_FRAMES / s->plan->blocks_each].feasible = false;
 	return 0;
@@ -72,19 +73,32 @@ static const struct quire_blocker *find_learned(const struct quire_plan *plan,
 	return &plan->learned[i];
 }
 
+void plan_blocker_at(const struct quire_plan *plan, uint32_t window, enum quire_reason why,
+		     struct quire_blocker *who)
+{
+	memset(who, 0, sizeof(*who));
+	who->frame = quire_frame(window * plan->blocks_each * QUIRE_BLOCK_FRAMES);
+	who->owner = "";
+	who->site = "";
+	who->why = why;
+	who->reason = quire_reason_text(why);
+	who->code = why == QUIRE_REASON_CLAIMED ? -EBUSY : -EAGAIN;
+}
+
 int plan_learn(struct quire_plan *plan, const struct quire_blocker *who)
 {
 	size_t i = learned_place(plan, who->folio, who->frame.n);
-	int error;
+	struct quire_blocker *grown;
 
 	if (find_learned(plan, who->folio, who->frame)) {
 		plan->learned[i] = *who;
 		return 0;
 	}
-	error = mem_grow((void **)&plan->learned, &plan->learned_capacity,
-			 plan->learned_count + 1, sizeof(*plan->learned));
-	if (error)
-		return error;
+	grown = mem_grow(plan->learned, &plan->learned_capacity, plan->learned_count + 1,
+			 sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	plan->learned = grown;
 	memmove(&plan->learned[i + 1], &plan->learned[i],
 		(plan->learned_count - i) * sizeof(*plan->learned));
 	plan->learned[i] = *who;
@@ -123,6 +137,15 @@ static int check_retired(struct survey *s, struct quire_frame frame)
 	return folio_retired_pinned_at(s->plan->q, frame, &who) ? add_blocker(s, &who) : 0;
 }
 
+/* Something that keeps a whole window, and is no folio. */
+static int add_blocker_at(struct survey *s, uint32_t block, enum quire_reason why)
+{
+	struct quire_blocker who;
+
+	plan_blocker_at(s->plan, block / s->plan->blocks_each, why, &who);
+	return add_blocker(s, &who);
+}
+
 static int survey_block(struct survey *s, uint32_t b)
 {
 	struct choose_window *w = &s->window[b / s->plan->blocks_each];
@@ -131,11 +154,9 @@ static int survey_block(struct survey *s, uint32_t b)
 	int error = 0;
 
 	node_look(s->plan->q->node, b, block);
-	if (block->claim && block->claim != s->plan) {
-		/* Another plan's: neither a goal nor a destination. */
-		w->feasible = false;
-		return 0;
-	}
+	if (block->claim && block->claim != s->plan)
+		/* Another plan's: neither a goal nor a destination. Named once a window. */
+		return w->feasible ? add_blocker_at(s, b, QUIRE_REASON_CLAIMED) : 0;
 	for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
 		w->slots[j] += bits_count_clear(&block->used, j);
 	while (i < QUIRE_BLOCK_FRAMES && !error) {
@@ -191,14 +212,15 @@ static int survey_short_pins(struct survey *s)
 	return error;
 }
 
-/* What was learned of a window as a whole: another plan has it, or a reader its old places. */
-static int survey_learned_windows(struct survey *s)
+/* Windows of which an execution found out that something other than a folio keeps them. */
+static int survey_learned(struct survey *s)
 {
+	const struct quire_plan *plan = s->plan;
 	int error = 0;
 
-	for (size_t i = 0; i < s->plan->learned_count && !error; i++)
-		if (!s->plan->learned[i].folio)
-			error = add_blocker(s, &s->plan->learned[i]);
+	for (size_t i = 0; i < plan->learned_count && !error; i++)
+		if (!plan->learned[i].folio)
+			error = add_blocker(s, &plan->learned[i]);
 	return error;
 }
 
@@ -228,7 +250,7 @@ static int survey(struct quire_plan *plan, struct survey *s)
 	if (!error)
 		error = survey_short_pins(s);
 	if (!error)
-		error = survey_learned_windows(s);
+		error = survey_learned(s);
 	if (error) {
 		survey_finish(s);
 		return error;
@@ -241,7 +263,7 @@ static int survey(struct quire_plan *plan, struct survey *s)
 static int collect_moves(struct quire_plan *plan, const struct survey *s, uint32_t b)
 {
 	const struct node_block *block = &s->block[b];
-	int error;
+	struct plan_move *grown;
 
 	for (unsigned i = 0; i < QUIRE_BLOCK_FRAMES; i++) {
 		struct quire_frame frame = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
@@ -256,10 +278,11 @@ static int collect_moves(struct quire_plan *plan, const struct survey *s, uint32
 		word = load_acquire(&folio->word_);
 		if (word_frame(word) != frame.n || (word & QUIRE_DEAD_))
 			continue;
-		error = mem_grow((void **)&plan->move, &plan->move_capacity, plan->move_count + 1,
-				 sizeof(*plan->move));
-		if (error)
-			return error;
+		grown = mem_grow(plan->move, &plan->move_capacity, plan->move_count + 1,
+				 sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		plan->move = grown;
 		plan->move[plan->move_count++] = (struct plan_move){
 			.src = frame.n,
 			.dst = QUIRE_FRAME_NONE_N,

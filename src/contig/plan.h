@@ -23,7 +23,6 @@ struct plan_window {
 	uint32_t cost;
 	bool claimed;
 	bool failed;
-	bool named; /* who keeps it from being emptied is in learned */
 	uint64_t moved; /* bytes moved out of it */
 };
 
@@ -54,6 +53,9 @@ int plan_compute(struct quire_plan *plan);
 /* Makes only blocker anew. */
 int plan_name_blockers(struct quire_plan *plan);
 
+/* Fills who for a whole window that something other than a folio keeps. */
+void plan_blocker_at(const struct quire_plan *plan, uint32_t window, enum quire_reason why,
+		     struct quire_blocker *who);
 /* Remembers a folio that stays, so that no window with it is chosen again. 0 or -ENOMEM. */
 int plan_learn(struct quire_plan *plan, const struct quire_blocker *who);
 

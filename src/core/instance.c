@@ -125,15 +125,17 @@ undo:
 
 int quire_destroy(struct quire *q)
 {
+	int error;
+
 	if (!q)
 		return 0;
-	if (!q->forked) {
-		if (load_acquire(&q->ops) || load_acquire(&q->plans))
-			return -EBUSY;
-		for (unsigned i = 0; i < quire_layer_count; i++)
-			if (quire_layers[i]->busy && quire_layers[i]->busy(q))
-				return -EBUSY;
+	for (unsigned i = 0; !q->forked && i < quire_layer_count; i++) {
+		error = quire_layers[i]->busy ? quire_layers[i]->busy(q) : 0;
+		if (error)
+			return error;
 	}
+	if (!q->forked && (load_acquire(&q->ops) || load_acquire(&q->plans)))
+		return -EBUSY;
 	instances_remove(q);
 	layers_finish(q, quire_layer_count);
 	mem_free(q);

@@ -38,7 +38,7 @@ struct quire {
 
 /*
  * A layer: init brings it up for an instance or leaves nothing behind; finish undoes a successful
- * init; busy answers -EBUSY while it must not be finished. The table, lowest first, is in layers.c.
+ * init; busy answers -errno while it must not be finished. The table, lowest first, is in layers.c.
  */
 struct quire_layer {
 	int (*init)(struct quire *q);

@@ -203,15 +203,17 @@ void quire_folio_put(struct quire_folio *folio)
 
 	if (!folio || folio->owner_->quire->forked)
 		return;
-	c = fetch_sub(&folio->count_, COUNT_REF);
-	if (COUNT_REFS(c) == 1) {
+	c = load_relaxed(&folio->count_);
+	do {
+		if (!COUNT_REFS(c)) { /* one put too many: told, and otherwise without effect */
+			quire_log(folio->owner_->quire, QUIRE_LOG_ERROR,
+				  "a reference to a dead folio of %s was dropped",
+				  folio->owner_->name);
+			return;
+		}
+	} while (!compare_exchange(&folio->count_, &c, c - COUNT_REF));
+	if (COUNT_REFS(c) == 1)
 		last_put(folio, QUIRE_FREE_PUT);
-	} else if (COUNT_REFS(c) == 0) {
-		/* One put too many: it is undone and told; the folio it hit was dead already. */
-		fetch_add(&folio->count_, COUNT_REF);
-		quire_log(folio->owner_->quire, QUIRE_LOG_ERROR,
-			  "a reference to a dead folio of %s was dropped", folio->owner_->name);
-	}
 }
 
 /* --- reclaiming --- */
@@ -241,7 +243,7 @@ struct hazards {
 
 static int hazards_gather(struct hazards *h)
 {
-	struct quire_folio *folio;
+	struct quire_folio *folio, **grown;
 
 	for_each_thread(t) {
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
@@ -249,9 +251,11 @@ static int hazards_gather(struct hazards *h)
 			folio = load_acquire(&t->pub.slot[i].folio);
 			if (!folio || folio == SLOT_HOLE)
 				continue;
-			if (mem_grow((void **)&h->folio, &h->capacity, h->n + 1,
-				     sizeof(struct quire_folio *)))
+			grown = mem_grow(h->folio, &h->capacity, h->n + 1,
+					 sizeof(struct quire_folio *));
+			if (!grown)
 				return -ENOMEM;
+			h->folio = grown;
 			h->folio[h->n++] = folio;
 		}
 	}
@@ -567,10 +571,15 @@ static int folios_init(struct quire *q)
 static int folios_busy(struct quire *q)
 {
 	struct quire_folio *folio;
+	struct thread *self = thread_self();
 
+	if (self && self->in_op)
+		return -EDEADLK;
 	if (load_acquire(&q->folios->pins))
 		return -EBUSY;
 	for_each_thread(t) {
+		if (load_acquire(&t->gone)) /* nobody is left to release those */
+			continue;
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			folio = load_acquire(&t->pub.slot[i].folio);
 			if (folio && folio_is_ours(q->folios, folio))
@@ -599,6 +608,7 @@ static void folios_finish(struct quire *q)
 		folios->limbo = limbo->next;
 		mem_free(limbo);
 	}
+	threads_forget(folios->table, folios->table + folios->capacity);
 	for (owner = folios->owners; owner; owner = next) {
 		next = owner->next;
 		mem_free(owner);

@@ -14,7 +14,7 @@ static uint32_t no_membarrier; /* atomic; set once, before the first record that
 static uint32_t orphaned;      /* atomic; this process is a fork's child without a quire */
 static pthread_key_t exit_key;
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool initialised;
+static uint32_t initialised; /* atomic; set under init_lock */
 
 static bool holds_pins(const struct thread *t)
 {
@@ -63,23 +63,52 @@ static void after_fork_in_child(void)
 	(void)pthread_setspecific(exit_key, NULL);
 }
 
-int threads_init(void)
+static int initialise(void)
 {
 	int error = 0;
 
+	if (load_acquire(&initialised))
+		return 0;
 	pthread_mutex_lock(&init_lock);
-	if (!initialised) {
+	if (!load_relaxed(&initialised)) {
 		error = -pthread_key_create(&exit_key, thread_exit);
 		if (!error) {
 			(void)pthread_atfork(NULL, NULL, after_fork_in_child);
 			store_release(&no_membarrier, os_membarrier_register() ? 1u : 0u);
-			initialised = true;
+			store_release(&initialised, 1u);
 		}
 	}
-	if (!error)
-		store_release(&orphaned, 0);
 	pthread_mutex_unlock(&init_lock);
 	return error;
+}
+
+int threads_init(void)
+{
+	int error = initialise();
+
+	if (!error)
+		store_release(&orphaned, 0);
+	return error;
+}
+
+void threads_forget(const struct quire_folio *from, const struct quire_folio *to)
+{
+	struct quire_folio *folio;
+
+	for_each_thread(t) {
+		if (!load_acquire(&t->gone))
+			continue;
+		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
+			folio = load_relaxed(&t->pub.slot[i].folio);
+			if (folio >= from && folio < to)
+				store_release(&t->pub.slot[i].folio, NULL);
+		}
+		if (holds_pins(t))
+			continue;
+		t->pub.npins = 0;
+		store_release(&t->gone, 0);
+		store_release(&t->used, 0);
+	}
 }
 
 struct thread *threads_first(void)
@@ -102,7 +131,7 @@ static struct thread *attach(void)
 {
 	struct thread *t, *head;
 
-	if (load_acquire(&orphaned))
+	if (load_acquire(&orphaned) || initialise())
 		return NULL;
 	t = reuse();
 	if (!t) {

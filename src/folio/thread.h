@@ -63,9 +63,14 @@ struct thread {
 
 /* This thread's record; NULL: no memory, or a child of fork() without a quire of its own. */
 struct thread *thread_self(void);
-/* Called by the first instance; after fork also by the child's first. 0 always: without membarrier
- * everything works with full fences. */
+/*
+ * Before the first instance; after fork also before the child's first. 0 or -errno; a kernel without
+ * membarrier is no error: then everything works with full fences.
+ */
 int threads_init(void);
+
+/* Drops the pins of threads that are gone on folios in [from, to): those folios go. */
+void threads_forget(const struct quire_folio *from, const struct quire_folio *to);
 
 /* All records, newest first. */
 struct thread *threads_first(void);

@@ -5,6 +5,7 @@
 #include "util/check.h"
 #include "util/mem.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 #define LISTS (QUIRE_BLOCK_FRAMES + 1)

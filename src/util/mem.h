@@ -7,7 +7,6 @@
 
 #include "util/points.h"
 
-#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,27 +19,27 @@ static inline void *mem_zalloc(size_t n, size_t size)
 	return calloc(n ? n : 1, size);
 }
 
-/* An array that grows to at least want elements; what it held stays. 0 or -ENOMEM. */
-static inline int mem_grow(void **array, size_t *capacity, size_t want, size_t size)
+/*
+ * The array, grown to at least want elements, or NULL, and then it is as it was. What it held stays.
+ */
+static inline void *mem_grow(void *array, size_t *capacity, size_t want, size_t size)
 {
 	size_t n = *capacity ? *capacity : 64;
 	void *p;
 
-	if (want <= *capacity)
-		return 0;
+	if (array && want <= *capacity)
+		return array;
 	while (n < want) {
 		if (n > SIZE_MAX / 2 / size)
-			return -ENOMEM;
+			return NULL;
 		n *= 2;
 	}
 	if (n > SIZE_MAX / size || FAULT_POINT("mem"))
-		return -ENOMEM;
-	p = realloc(*array, n * size);
-	if (!p)
-		return -ENOMEM;
-	*array = p;
-	*capacity = n;
-	return 0;
+		return NULL;
+	p = realloc(array, n * size);
+	if (p)
+		*capacity = n;
+	return p;
 }
 
 static inline void mem_free(void *p)

@@ -831,7 +831,7 @@ static void layouts(const char *name, unsigned top, uint64_t otherwise)
 	assert_true(moved > 0);
 	if (!top)
 		assert_int_equal(exact, 25);
-	printf("%s: %llu of 25 plans at the lower bound, %llu MiB moved\n", name,
+	printf("# %s: %llu of 25 plans at the lower bound, %llu MiB moved\n", name,
 	       (unsigned long long)exact, (unsigned long long)(moved >> 20));
 }
 

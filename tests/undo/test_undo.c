@@ -111,7 +111,7 @@ static void visit_every_edge(const struct operation *op, int err)
 	}
 	scene_check(&s);
 	scene_end(&s);
-	printf("undo: %-22s %3llu edges with %s, %llu made good\n", op->name,
+	printf("# undo: %-22s %3llu edges with %s, %llu made good\n", op->name,
 	       (unsigned long long)fired, strerror(-err), (unsigned long long)absorbed);
 	assert_true(fired > 0);
 }
@@ -319,7 +319,7 @@ static void first_of_a_thread(const char *name, int (*run)(struct scene *))
 	assert_int_equal(run(&s), 0);
 	scene_check(&s);
 	scene_end(&s);
-	printf("undo: %-22s   1 edge\n", name);
+	printf("# undo: %-22s   1 edge\n", name);
 }
 
 static void test_undo_first_section_of_a_thread(void **state)
@@ -492,7 +492,7 @@ static void test_undo_plan_execute(void **state)
 		scene_check(&s);
 	}
 	scene_end(&s);
-	printf("undo: %-22s %3llu edges with %s, %llu made good\n", "plan_execute",
+	printf("# undo: %-22s %3llu edges with %s, %llu made good\n", "plan_execute",
 	       (unsigned long long)fired, strerror(ENOMEM), (unsigned long long)absorbed);
 	assert_true(fired > 20);
 }

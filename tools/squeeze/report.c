@@ -54,9 +54,12 @@ static const char *size(char text[TEXT], uint64_t bytes)
 
 static const char *rough(char text[TEXT], uint64_t n)
 {
-	if (n < 1000000)
+	if (n < 10000)
 		return count(text, n);
-	snprintf(text, TEXT, "%.1f M", (double)n / 1e6);
+	if (n < 1000000)
+		snprintf(text, TEXT, "%" PRIu64 " k", n / 1000);
+	else
+		snprintf(text, TEXT, "%.1f M", (double)n / 1e6);
 	return text;
 }
 
@@ -217,14 +220,31 @@ static json_t *json_blockers(const struct report *r)
 	return list;
 }
 
+/* A file name may be any bytes; JSON is UTF-8. */
+static json_t *name(const char *file)
+{
+	json_t *text = json_string(file);
+	char *plain;
+
+	if (text)
+		return text;
+	plain = strdup(file);
+	for (char *c = plain; c && *c; c++)
+		if (*c & 0x80)
+			*c = '?';
+	text = plain ? json_string(plain) : NULL;
+	free(plain);
+	return text;
+}
+
 int report_json(const struct report *r)
 {
 	static const char *const verdicts[] = { "FAIL", "PASS", "INTERRUPTED" };
 	bool ran = r->quire.known, met = r->load.accesses != 0;
 	double speed = r->seconds > 0 ? (double)r->quire.bytes / r->seconds : 0;
 	json_t *o = json_pack(
-		"{s:s, s:I, s:{s:s, s:I, s:I, s:I}, s:I, s:I}", "schema", "quire-squeeze-1", "seed",
-		(json_int_t)r->options->seed, "layout", "file", r->file, "live_bytes",
+		"{s:s, s:I, s:{s:o, s:I, s:I, s:I}, s:I, s:I}", "schema", "quire-squeeze-1", "seed",
+		(json_int_t)r->options->seed, "layout", "file", name(r->file), "live_bytes",
 		(json_int_t)r->live_bytes, "blocks", (json_int_t)r->blocks, "folios",
 		(json_int_t)r->folios, "in_use", (json_int_t)r->in_use, "refusing",
 		(json_int_t)r->refusing);

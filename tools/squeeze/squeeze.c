@@ -531,6 +531,7 @@ static void print(struct squeeze *s)
 	}
 	if (r->quire.known) {
 		term_heat(&s->term, "before", s->before, blocks);
+		term_gap(&s->term);
 		term_heat(&s->term, "after", s->after, blocks);
 		term_legend(&s->term, blocks);
 	}

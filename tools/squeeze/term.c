@@ -181,6 +181,12 @@ void term_heat(const struct term *t, const char *label, const struct heat *heat,
 	}
 }
 
+void term_gap(const struct term *t)
+{
+	if (t->map)
+		putchar('\n');
+}
+
 void term_legend(const struct term *t, size_t blocks)
 {
 	struct grid g;
@@ -197,5 +203,5 @@ void term_legend(const struct term *t, size_t blocks)
 	if (g.per == 1)
 		puts("2 MiB");
 	else
-		printf("%zu blocks of 2 MiB\n", g.per);
+		printf("%zu MiB\n", 2 * g.per);
 }

@@ -36,6 +36,9 @@ struct heat {
 /* Prints a map, `label` beside its first line. */
 void term_heat(const struct term *term, const char *label, const struct heat *heat, size_t blocks);
 
+/* Prints an empty line between maps. */
+void term_gap(const struct term *term);
+
 /* Prints what the cells mean. */
 void term_legend(const struct term *term, size_t blocks);
 
