@@ -249,14 +249,20 @@ out:
  * Brute force: the arena as one row of frames, and a search that puts down one folio after the
  * other. Folios of one size are alike, so they go down in ascending order of place; nothing else is
  * assumed, and every other combination is tried before the answer is no.
+ *
+ * Largest first is quick, and hardly ever has to go back. Smallest first, a place can be wrong for
+ * what comes later, and the search has to go back: in the smallest arenas it is done that way, so
+ * that the answer owes nothing to the order.
  */
+#define SMALLEST_FIRST_FRAMES 24
+
 struct puzzle {
 	unsigned window_order;
 	unsigned frames;
 	unsigned windows;
 	bool blocked[ORACLE_BRUTE_FRAMES];
 	unsigned n;
-	uint8_t order[ORACLE_BRUTE_FRAMES]; /* of the folios to put down, descending */
+	uint8_t order[ORACLE_BRUTE_FRAMES]; /* of the folios to put down, equal ones together */
 	uint64_t steps;
 };
 
@@ -305,6 +311,8 @@ static bool put_down(struct puzzle *p, unsigned i, unsigned from)
 static bool set_up(const struct oracle_arena *arena, const uint8_t *set, bool rearrange,
 		   struct puzzle *p)
 {
+	bool smallest_first;
+
 	*p = (struct puzzle){
 		.window_order = arena->window_order,
 		.windows = arena->blocks,
@@ -314,7 +322,10 @@ static bool set_up(const struct oracle_arena *arena, const uint8_t *set, bool re
 		if (set[b])
 			mark(p, b << p->window_order, 1u << p->window_order, true);
 	}
-	for (unsigned order = p->window_order + 1; order-- > 0;) {
+	smallest_first = !rearrange && p->frames <= SMALLEST_FIRST_FRAMES;
+	for (unsigned round = 0; round <= p->window_order; round++) {
+		const unsigned order = smallest_first ? round : p->window_order - round;
+
 		for (size_t i = 0; i < arena->n; i++) {
 			const struct oracle_folio *f = &arena->folios[i];
 
