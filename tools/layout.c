@@ -351,7 +351,7 @@ static int add_item(struct reader *r, uint64_t pfn, unsigned order, unsigned typ
 
 		if (*word & bit)
 			return fail(r, -EINVAL, "frame %llx is in use by a line above",
-				    (unsigned long long)(pfn - offset + f));
+				    (unsigned long long)pfn - offset + f);
 		*word |= bit;
 	}
 	if (r->n == r->cap) {
@@ -481,7 +481,7 @@ static int start(struct reader *r)
 static int read_items(struct reader *r)
 {
 	const unsigned char *line = NULL;
-	uint64_t pfn, order, type;
+	uint64_t pfn = 0, order = 0, type = 0;
 	size_t length = 0;
 	int error;
 

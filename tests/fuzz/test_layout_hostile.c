@@ -291,7 +291,7 @@ static void test_layout_wrong_files(void **state)
 
 	/* Of a long path, the end is shown. */
 	memset(far, '/', sizeof(far));
-	strcpy(far + 400, "tmp/none.txt");
+	snprintf(far + 400, sizeof(far) - 400, "tmp/none.txt");
 	assert_int_equal(layout_read(far, &l, err, 256), -ENOENT);
 	assert_int_equal(strncmp(err, "...///", 6), 0);
 	assert_string_equal(err + strlen(err) - 39, "tmp/none.txt: No such file or directory");
@@ -479,7 +479,7 @@ static void test_layout_torn(void **state)
 	}
 
 	/* What follows a frame must be a frame. */
-	memcpy(bytes + size, "1 0 0\n", 6);
+	snprintf((char *)bytes + size, 16, "1 0 0\n");
 	write_file(path, bytes, size + 6);
 	turned_down(path, -EBADMSG, "281517: zstd data is damaged: Unknown frame descriptor");
 	bytes[size] = 0x28;

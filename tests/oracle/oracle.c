@@ -68,8 +68,8 @@ static int draw(const struct oracle_arena *arena, const size_t *index, size_t n,
 static void appraise(const struct oracle_arena *arena, const struct picture *picture,
 		     struct price *price)
 {
-	size_t cell[WINDOW_FRAMES];
-	bool whole[WINDOW_FRAMES];
+	size_t cell[WINDOW_FRAMES] = { 0 };
+	bool whole[WINDOW_FRAMES] = { false };
 
 	for (uint32_t k = 0; k < 1u << arena->window_order; k++) {
 		cell[k] = picture->folio[k];

@@ -492,7 +492,7 @@ static void test_planner_places_without_memory(void **state)
 	(void)state;
 	for (uint64_t nth = 1; again; nth++) {
 		struct places places;
-		uint32_t frame;
+		uint32_t frame = 0;
 		int error;
 
 		places_init(&places);
