@@ -263,7 +263,6 @@ struct puzzle {
 	bool blocked[ORACLE_BRUTE_FRAMES];
 	unsigned n;
 	uint8_t order[ORACLE_BRUTE_FRAMES]; /* of the folios to put down, equal ones together */
-	uint64_t steps;
 };
 
 static bool is_free(const struct puzzle *p, unsigned at, unsigned size)
@@ -297,7 +296,6 @@ static bool put_down(struct puzzle *p, unsigned i, unsigned from)
 	for (unsigned at = from; places >= alike && at + size <= p->frames; at += size) {
 		if (!is_free(p, at, size))
 			continue;
-		p->steps++;
 		places--;
 		mark(p, at, size, true);
 		if (put_down(p, i + 1, alike > 1 ? at + size : 0))
@@ -388,7 +386,6 @@ int oracle_brute(const struct oracle_arena *arena, bool rearrange, struct oracle
 			if (set[arena->folios[i].block])
 				cost += UINT64_C(1) << arena->folios[i].order;
 		}
-		brute->sets++;
 		/* Neither a better count nor a cheaper one: the answer would not matter. */
 		if (cost >= brute->frames[k] || !set_up(arena, set, rearrange, &puzzle))
 			continue;
@@ -396,7 +393,6 @@ int oracle_brute(const struct oracle_arena *arena, bool rearrange, struct oracle
 			brute->frames[k] = cost;
 			brute->runs = k > brute->runs ? k : brute->runs;
 		}
-		brute->steps += puzzle.steps;
 	}
 	return 0;
 }
