@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * move.c: how fast do folios move, against a bare non-temporal copy of the same pages in the same
- * order? One thread, one owner without ops, places random over the arena.
+ * order? One thread, one owner without ops, places random over an arena of 1 GiB, or as many MiB as
+ * the argument says.
  */
 #include "bench.h"
 
@@ -11,20 +12,24 @@
 #include <emmintrin.h>
 #endif
 
-static void copy(char *to, const char *from, size_t bytes)
+static void copy(char *to, const char *from, size_t bytes, const char *next)
 {
 #if defined(__x86_64__)
 	__m128i *d = (__m128i *)(void *)to;
 	const __m128i *s = (const __m128i *)(const void *)from;
 
 	for (size_t i = 0; i < bytes / 16; i += 4) {
-		_mm_prefetch((const char *)(s + i) + 512, _MM_HINT_NTA);
+		/* The page after this one, which no hardware prefetcher can guess. */
+		_mm_prefetch(i + 256 < bytes / 16 ? (const char *)(s + i + 256) :
+						    next + (i * 16) % 4096,
+			     _MM_HINT_NTA);
 		_mm_stream_si128(d + i, _mm_load_si128(s + i));
 		_mm_stream_si128(d + i + 1, _mm_load_si128(s + i + 1));
 		_mm_stream_si128(d + i + 2, _mm_load_si128(s + i + 2));
 		_mm_stream_si128(d + i + 3, _mm_load_si128(s + i + 3));
 	}
 #else
+	(void)next;
 	memcpy(to, from, bytes);
 #endif
 }
@@ -93,7 +98,8 @@ static int measure(const char *name, unsigned order, uint64_t arena)
 		t0 = bench_now();
 		for (size_t i = 0; i < n; i++)
 			copy(base + ((size_t)at[n + i] << (12 + order)),
-			     base + ((size_t)at[i] << (12 + order)), bytes);
+			     base + ((size_t)at[i] << (12 + order)), bytes,
+			     base + ((size_t)at[i + 1] << (12 + order)));
 		t1 = bench_now();
 		for (size_t i = 0; i < n; i++) {
 			move[i].folio = folio[i];
@@ -123,7 +129,7 @@ static int measure(const char *name, unsigned order, uint64_t arena)
 
 int main(int argc, char **argv)
 {
-	uint64_t arena = (uint64_t)(argc > 1 ? atoi(argv[1]) : 4096) << 20;
+	uint64_t arena = (uint64_t)(argc > 1 ? atoi(argv[1]) : 1024) << 20;
 
 	if (measure("move-4k", 0, arena) || measure("move-64k", 4, arena) ||
 	    measure("move-2m", 9, arena)) {

@@ -111,9 +111,10 @@ static void scan(struct chunk *c)
 static void copy(struct quire_batch *batch, struct chunk *c)
 {
 	for (size_t i = 0; i < c->n;) {
-		struct batch_entry *e = c->entry[i];
+		struct batch_entry *e = c->entry[i], *next = c->entry[i + 1 < c->n ? i + 1 : i];
 		size_t bytes = (size_t)QUIRE_FRAME_BYTES << e->order;
-		int error = copy_frames(address(c->q, e->dst), address(c->q, e->src), bytes);
+		int error = copy_frames(address(c->q, e->dst), address(c->q, e->src), bytes,
+					address(c->q, next->src));
 
 		if (error) {
 			/* The destination holds rubbish that nobody will see (contract X11). */

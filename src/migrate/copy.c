@@ -27,15 +27,25 @@ static void copy_line(__m128i *to, const __m128i *from)
 	_mm_stream_si128(to + 3, d);
 }
 
-static void copy(void *to, const void *from, size_t bytes)
+/*
+ * The processor fetches ahead by itself, but not across pages: so while one page is copied the next
+ * one is asked for, wherever it is. For scattered pages that doubles the rate.
+ */
+static void copy_page(__m128i *to, const __m128i *from, const char *next)
 {
-	__m128i *d = to;
-	const __m128i *s = from;
-
-	for (; bytes; bytes -= 64, d += 4, s += 4) {
-		_mm_prefetch((const char *)s + 512, _MM_HINT_NTA);
-		copy_line(d, s);
+	for (size_t i = 0; i < QUIRE_FRAME_BYTES / sizeof(*to); i += 4) {
+		_mm_prefetch(next + i * sizeof(*to), _MM_HINT_NTA);
+		copy_line(to + i, from + i);
 	}
+}
+
+static void copy(char *to, const char *from, size_t bytes, const char *next)
+{
+	const size_t page = QUIRE_FRAME_BYTES;
+
+	for (; bytes; bytes -= page, to += page, from += page)
+		copy_page((__m128i *)(void *)to, (const __m128i *)(const void *)from,
+			  bytes > page ? from + page : next);
 }
 
 void copy_done(void)
@@ -45,8 +55,9 @@ void copy_done(void)
 
 #else
 
-static void copy(void *to, const void *from, size_t bytes)
+static void copy(char *to, const char *from, size_t bytes, const char *next)
 {
+	(void)next;
 	memcpy(to, from, bytes);
 }
 
@@ -56,12 +67,12 @@ void copy_done(void)
 
 #endif
 
-int copy_frames(void *to, const void *from, size_t bytes)
+int copy_frames(char *to, const char *from, size_t bytes, const char *next)
 {
 	int error = FAULT_POINT("copy");
 
 	if (error)
 		return error;
-	copy(to, from, bytes);
+	copy(to, from, bytes, next);
 	return 0;
 }
