@@ -312,7 +312,7 @@ static void writer(struct worker *w, const struct thing *t)
 	}
 	if (kv) {
 		if (!kv_rewrite(w, t, page, before)) {
-			__atomic_store_n(&s->sequence[page], before, __ATOMIC_RELEASE);
+			sequence_cancel(&s->sequence[page], before);
 			w->sum.errors++;
 			return;
 		}

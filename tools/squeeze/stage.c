@@ -355,7 +355,7 @@ static int verify_thing(struct arena *a, size_t i, uint64_t *wrong)
 	}
 	for (uint32_t p = 0; p < 1u << t->order; p++) {
 		base = content_base(s->seed, t->page + p,
-				    sequence_version(s->sequence[t->page + p]));
+				    sequence_version(s->sequence[t->page + p].n));
 		if (from) {
 			*wrong += content_wrong(from + (size_t)p * CONTENT_PAGE, base, 0,
 						CONTENT_PAGE);
