@@ -74,7 +74,6 @@ struct stage_progress {
 /* Whom owners tell about moves; see busy.h. thing is the number of the thing. */
 struct arena_hooks {
 	void (*isolated)(void *arg, size_t thing);
-	void (*asked)(void *arg, enum quire_mode mode);
 	void *arg;
 };
 
