@@ -108,8 +108,6 @@ static int busy_migrate(struct quire_batch *batch, enum quire_mode mode, void *a
 	size_t n = quire_batch_count(batch), quiet[QUIRE_BLOCK_FRAMES], nquiet = 0;
 	int err;
 
-	if (busy->hooks.asked)
-		busy->hooks.asked(busy->hooks.arg, mode);
 	for (size_t i = 0; i < n; i++) {
 		struct unit *u = unit_of(quire_batch_folio(batch, i));
 

@@ -328,7 +328,7 @@ static void read_blockers(struct squeeze *s, const struct quire_plan *plan)
 		const struct quire_blocker *b = quire_plan_blocker(plan, k);
 
 		named[k] = b->folio;
-		misnamed += strcmp(b->owner, "legacy") || b->why != QUIRE_REASON_LONG_PIN;
+		misnamed += strcmp(b->owner, "legacy") != 0 || b->why != QUIRE_REASON_LONG_PIN;
 		add_blocker(r, b);
 	}
 	qsort(named, n, sizeof(struct quire_folio *), by_address);
@@ -502,7 +502,8 @@ static void judge(struct squeeze *s)
 	struct report *r = &s->report;
 
 	if (r->load.wrong)
-		report_fail(r, "%" PRIu64 " wrong bytes, the first read in folio %" PRIu64 ", of %s",
+		report_fail(r,
+			    "%" PRIu64 " wrong bytes, the first read in folio %" PRIu64 ", of %s",
 			    r->wrong, r->load.first_thing,
 			    holders[s->stage.things[r->load.first_thing].holder]);
 	else if (r->wrong)

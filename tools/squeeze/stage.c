@@ -144,18 +144,10 @@ static void busy_isolated(void *arg, size_t unit)
 		a->hooks.isolated(a->hooks.arg, a->busy_things[unit]);
 }
 
-static void busy_asked(void *arg, enum quire_mode mode)
-{
-	struct arena *a = arg;
-
-	if (a->hooks.asked)
-		a->hooks.asked(a->hooks.arg, mode);
-}
-
 static int make_owners(struct arena *a)
 {
 	const struct stage *s = a->stage;
-	const struct busy_hooks hooks = { busy_isolated, busy_asked, a };
+	const struct busy_hooks hooks = { busy_isolated, a };
 	size_t stay = s->held[HOLDER_LEGACY] + (a->owners ? 0 : s->held[HOLDER_BUSY]);
 	int err;
 
@@ -355,7 +347,7 @@ static int verify_thing(struct arena *a, size_t i, uint64_t *wrong)
 	}
 	for (uint32_t p = 0; p < 1u << t->order; p++) {
 		base = content_base(s->seed, t->page + p,
-				    sequence_version(s->sequence[t->page + p]));
+				    sequence_version(s->sequence[t->page + p].n));
 		if (from) {
 			*wrong += content_wrong(from + (size_t)p * CONTENT_PAGE, base, 0,
 						CONTENT_PAGE);

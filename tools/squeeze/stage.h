@@ -14,6 +14,7 @@
 #include "../layout.h"
 
 struct kv;
+struct sequence;
 struct busy;
 struct legacy;
 
@@ -42,13 +43,13 @@ struct thing {
 struct stage {
 	uint64_t seed;
 	size_t n;
-	struct thing *things; /* ascending by frame */
-	size_t held[HOLDERS]; /* how many each holder has */
-	uint32_t blocks;      /* with the free ones at the end */
-	uint32_t recorded;    /* without them */
-	uint32_t pages;	      /* frames in use */
-	uint32_t *first;      /* first[b] to first[b + 1] - 1: the things of block b */
-	uint32_t *sequence;   /* atomic; of each page, see content.h */
+	struct thing *things;	   /* ascending by frame */
+	size_t held[HOLDERS];	   /* how many each holder has */
+	uint32_t blocks;	   /* with the free ones at the end */
+	uint32_t recorded;	   /* without them */
+	uint32_t pages;		   /* frames in use */
+	uint32_t *first;	   /* first[b] to first[b + 1] - 1: the things of block b */
+	struct sequence *sequence; /* of each page, see content.h */
 	struct quire_folio *
 		*expected; /* folios of legacy, ascending by address; after arena_fill() */
 };
@@ -73,7 +74,6 @@ struct stage_progress {
 /* Whom owners tell about moves; see busy.h. thing is the number of the thing. */
 struct arena_hooks {
 	void (*isolated)(void *arg, size_t thing);
-	void (*asked)(void *arg, enum quire_mode mode);
 	void *arg;
 };
 
