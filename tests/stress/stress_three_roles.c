@@ -29,7 +29,11 @@
 #define MOVERS 2
 #define OWNERS 3
 #define HELD 6 /* long pins of one mutator at once */
+#if QUIRE_TSAN_
+#define DEFAULT_OPS 25000 /* of each mutator: some seconds everywhere */
+#else
 #define DEFAULT_OPS 150000
+#endif
 
 struct slot {
 	pthread_mutex_t lock;
