@@ -19,7 +19,8 @@ static int version(int argc, char **argv);
 static int help(int argc, char **argv);
 
 static const struct command commands[] = {
-	{ "squeeze", "squeezes a recorded memory layout together while it is in use", squeeze_main },
+	{ "squeeze", "squeezes a recorded memory layout together while it is in use",
+	  squeeze_main },
 	{ "version", "says the version", version },
 	{ "help", "says this", help },
 };
@@ -92,7 +93,8 @@ int main(int argc, char **argv)
 	struct parse p = { 0 };
 	int index = argc;
 
-	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_IN_ORDER, &index, &p)) {
+	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_IN_ORDER, &index,
+		       &p)) {
 		fprintf(stderr, "quire: unknown option '%s'; 'quire help' lists the commands\n",
 			index > 0 && index <= argc ? argv[index - 1] : "");
 		return 2;

@@ -55,9 +55,13 @@
 
 #define KV_GONE UINT64_MAX
 
+struct kv_seq {
+	uint64_t n; /* atomic; odd: a change is under way */
+};
+
 struct kv_record {
 	uint64_t key;		   /* atomic */
-	uint64_t seq;		   /* atomic; odd: being changed */
+	struct kv_seq seq;	   /* of what stands here, and of the value's bytes */
 	struct kv_record *next;	   /* atomic; kept after deletion, until reused */
 	struct quire_folio *folio; /* atomic; NULL: an empty value, or none */
 	uint64_t extent;	   /* atomic; offset << 32 | length, or GONE */
@@ -77,7 +81,7 @@ struct kv_table {
 
 struct kv_shard {
 	pthread_mutex_t lock;
-	uint64_t seq;		/* atomic; odd: records are being inserted or rehung */
+	struct kv_seq seq;	/* of insertions and of growing */
 	struct kv_table *table; /* atomic */
 	uint64_t count;		/* atomic; written under the lock */
 	uint64_t bytes;		/* atomic; written under the lock */
@@ -123,14 +127,14 @@ static size_t kv_extent_len(uint64_t extent)
 
 /* Sequences; the caller has the shard's lock. */
 
-static void kv_seq_begin(uint64_t *seq)
+static void kv_seq_begin(struct kv_seq *seq)
 {
-	__atomic_store_n(seq, *seq + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&seq->n, seq->n + 1, __ATOMIC_RELAXED);
 }
 
-static void kv_seq_end(uint64_t *seq)
+static void kv_seq_end(struct kv_seq *seq)
 {
-	__atomic_store_n(seq, *seq + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&seq->n, seq->n + 1, __ATOMIC_RELEASE);
 }
 
 /* Records; the caller has the shard's lock. */
@@ -181,6 +185,20 @@ static int kv_record_reserve(struct kv_shard *shard)
 	return 0;
 }
 
+static struct kv_table *kv_table_new(uint64_t buckets)
+{
+	struct kv_table *table;
+	size_t bytes;
+
+	if (__builtin_mul_overflow(buckets, sizeof(void *), &bytes) ||
+	    __builtin_add_overflow(bytes, sizeof(*table), &bytes))
+		return NULL;
+	table = calloc(1, bytes);
+	if (table)
+		table->mask = buckets - 1;
+	return table;
+}
+
 /*
  * Twice the buckets. It stops this shard's writers, and the readers of keys that are not there,
  * for as long as rehanging takes; the other shards do not notice. Where there is no memory the
@@ -188,18 +206,11 @@ static int kv_record_reserve(struct kv_shard *shard)
  */
 static void kv_grow(struct kv *kv, struct kv_shard *shard)
 {
-	struct kv_table *old = shard->table, *table;
-	uint64_t buckets = (old->mask + 1) * 2;
-	size_t bytes;
+	struct kv_table *old = shard->table, *table = kv_table_new((old->mask + 1) * 2);
 
-	if (__builtin_mul_overflow(buckets, sizeof(old->bucket[0]), &bytes) ||
-	    __builtin_add_overflow(bytes, sizeof(*table), &bytes))
-		return;
-	table = calloc(1, bytes);
 	if (!table)
 		return;
 	table->older = old;
-	table->mask = buckets - 1;
 	kv_seq_begin(&shard->seq);
 	for (uint64_t i = 0; i <= old->mask; i++) {
 		struct kv_record *record, *next;
@@ -473,14 +484,14 @@ static long kv_want_bytes(const struct kv_want *want)
 static int kv_try_find(struct kv_shard *shard, const struct kv_want *want, struct kv_record **found,
 		       uint64_t *seq)
 {
-	uint64_t before = __atomic_load_n(&shard->seq, __ATOMIC_ACQUIRE);
+	uint64_t before = __atomic_load_n(&shard->seq.n, __ATOMIC_ACQUIRE);
 	struct kv_table *table = __atomic_load_n(&shard->table, __ATOMIC_ACQUIRE);
 	struct kv_record *record;
 	unsigned steps = 0;
 
 	record = __atomic_load_n(&table->bucket[want->hash & table->mask], __ATOMIC_ACQUIRE);
 	for (; record; record = __atomic_load_n(&record->next, __ATOMIC_ACQUIRE)) {
-		*seq = __atomic_load_n(&record->seq, __ATOMIC_ACQUIRE);
+		*seq = __atomic_load_n(&record->seq.n, __ATOMIC_ACQUIRE);
 		if (__atomic_load_n(&record->key, __ATOMIC_ACQUIRE) == want->key) {
 			if (*seq & 1)
 				return -EAGAIN;
@@ -490,11 +501,11 @@ static int kv_try_find(struct kv_shard *shard, const struct kv_want *want, struc
 			}
 		}
 		if (++steps % KV_STEPS == 0 &&
-		    __atomic_load_n(&shard->seq, __ATOMIC_ACQUIRE) != before)
+		    __atomic_load_n(&shard->seq.n, __ATOMIC_ACQUIRE) != before)
 			return -EAGAIN;
 	}
 	/* every load of the walk was an acquire: this one is after them */
-	if ((before & 1) || __atomic_load_n(&shard->seq, __ATOMIC_RELAXED) != before)
+	if ((before & 1) || __atomic_load_n(&shard->seq.n, __ATOMIC_RELAXED) != before)
 		return -EAGAIN;
 	return 0;
 }
@@ -517,7 +528,7 @@ static long kv_try(struct kv *kv, struct kv_shard *shard, struct kv_want *want)
 	folio = __atomic_load_n(&record->folio, __ATOMIC_ACQUIRE);
 	extent = __atomic_load_n(&record->extent, __ATOMIC_ACQUIRE);
 	if (__atomic_load_n(&record->key, __ATOMIC_ACQUIRE) != want->key ||
-	    __atomic_load_n(&record->seq, __ATOMIC_ACQUIRE) != seq)
+	    __atomic_load_n(&record->seq.n, __ATOMIC_ACQUIRE) != seq)
 		goto written;
 	/* (folio, extent) belong together and to the key, and were so inside of this section */
 	want->len = kv_extent_len(extent);
@@ -536,11 +547,12 @@ static long kv_try(struct kv *kv, struct kv_shard *shard, struct kv_want *want)
 		kv_fence_acquire(); /* the bytes before both checks; pairs with kv_store() */
 		if (!quire_view_stale(folio, view))
 			break;
-		kv_tally(kv->stripes, KV_N_retries_move);
-		if (__atomic_load_n(&record->seq, __ATOMIC_RELAXED) != seq)
+		/* freed, or only moved? a writer changes the sequence before it frees */
+		if (__atomic_load_n(&record->seq.n, __ATOMIC_ACQUIRE) != seq)
 			goto written;
+		kv_tally(kv->stripes, KV_N_retries_move);
 	}
-	if (__atomic_load_n(&record->seq, __ATOMIC_RELAXED) == seq)
+	if (__atomic_load_n(&record->seq.n, __ATOMIC_RELAXED) == seq)
 		return n;
 written:
 	kv_tally(kv->stripes, KV_N_retries_writer);
@@ -655,6 +667,40 @@ struct kv_seen {
 	size_t len;
 };
 
+/* The shard's keys as they are now, in *seen, which has room for *room and grows. */
+static int kv_shard_keys(struct kv_shard *shard, struct kv_seen **seen, uint64_t *room, uint64_t *n)
+{
+	int rc = 0;
+
+	*n = 0;
+	pthread_mutex_lock(&shard->lock);
+	if (shard->count > *room) {
+		struct kv_seen *more = NULL;
+		size_t bytes;
+
+		if (!__builtin_mul_overflow(shard->count, sizeof(*more), &bytes))
+			more = realloc(*seen, bytes);
+		if (!more) {
+			rc = -ENOMEM;
+			goto out;
+		}
+		*seen = more;
+		*room = shard->count;
+	}
+	for (uint64_t b = 0; b <= shard->table->mask; b++) {
+		const struct kv_record *record = shard->table->bucket[b];
+
+		for (; record && *n < *room; record = record->next) {
+			(*seen)[*n].key = record->key;
+			(*seen)[*n].len = kv_extent_len(record->extent);
+			++*n;
+		}
+	}
+out:
+	pthread_mutex_unlock(&shard->lock);
+	return rc;
+}
+
 int kv_each(struct kv *kv, int (*fn)(void *arg, uint64_t key, size_t len), void *arg)
 {
 	struct kv_seen *seen = NULL;
@@ -662,33 +708,9 @@ int kv_each(struct kv *kv, int (*fn)(void *arg, uint64_t key, size_t len), void 
 	int rc = 0;
 
 	for (size_t i = 0; i < KV_SHARDS && !rc; i++) {
-		struct kv_shard *shard = &kv->shards[i];
-		uint64_t n = 0;
+		uint64_t n;
 
-		pthread_mutex_lock(&shard->lock);
-		if (shard->count > room) {
-			struct kv_seen *more = NULL;
-			size_t bytes;
-
-			if (!__builtin_mul_overflow(shard->count, sizeof(*seen), &bytes))
-				more = realloc(seen, bytes);
-			if (!more) {
-				pthread_mutex_unlock(&shard->lock);
-				rc = -ENOMEM;
-				break;
-			}
-			seen = more;
-			room = shard->count;
-		}
-		for (uint64_t b = 0; b <= shard->table->mask; b++) {
-			struct kv_record *record = shard->table->bucket[b];
-
-			for (; record; record = record->next) {
-				seen[n].key = record->key;
-				seen[n++].len = kv_extent_len(record->extent);
-			}
-		}
-		pthread_mutex_unlock(&shard->lock);
+		rc = kv_shard_keys(&kv->shards[i], &seen, &room, &n);
 		for (uint64_t k = 0; k < n && !rc; k++)
 			rc = fn(arg, seen[k].key, seen[k].len);
 	}
@@ -725,7 +747,7 @@ static int kv_shard_validate(struct kv *kv, size_t index, const char **what)
 	uint64_t count = 0, bytes = 0;
 
 	*what = "a shard is being changed";
-	if (shard->seq & 1)
+	if (shard->seq.n & 1)
 		return -EUCLEAN;
 	for (uint64_t b = 0; b <= shard->table->mask; b++) {
 		struct kv_record *record = shard->table->bucket[b];
@@ -741,7 +763,7 @@ static int kv_shard_validate(struct kv *kv, size_t index, const char **what)
 			    *kv_find_locked(shard, hash, record->key) != record)
 				return -EUCLEAN;
 			*what = "a record is being changed, or free";
-			if ((record->seq & 1) || record->extent == KV_GONE)
+			if ((record->seq.n & 1) || record->extent == KV_GONE)
 				return -EUCLEAN;
 			bytes += kv_extent_len(record->extent);
 			rc = kv_homes_validate_mark(&place, kv_extent_len(record->extent), what);
@@ -832,13 +854,9 @@ int kv_create(struct quire *quire, const struct kv_options *options, struct kv *
 	for (size_t i = 0; i < KV_SHARDS; i++)
 		pthread_mutex_init(&kv->shards[i].lock, NULL);
 	for (size_t i = 0; i < KV_SHARDS; i++) {
-		struct kv_table *table =
-			calloc(1, sizeof(*table) + (size_t)buckets * sizeof(table->bucket[0]));
-
-		if (!table)
+		kv->shards[i].table = kv_table_new(buckets);
+		if (!kv->shards[i].table)
 			goto fail;
-		table->mask = buckets - 1;
-		kv->shards[i].table = table;
 	}
 	rc = kv_homes_init(&kv->homes, quire, &o, kv->stripes);
 	if (rc)

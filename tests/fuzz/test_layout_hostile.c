@@ -202,7 +202,7 @@ static void test_layout_wrong_text(void **state)
 		free(packed);
 	}
 	unlink(path);
-	printf("wrong text: %zu rows, plain and zstd\n", sizeof(wrong) / sizeof(wrong[0]));
+	printf("# wrong text: %zu rows, plain and zstd\n", sizeof(wrong) / sizeof(wrong[0]));
 }
 
 static void test_layout_right_text(void **state)
@@ -367,7 +367,7 @@ static void test_layout_bombs(void **state)
 	n = squeeze(text, size, &packed);
 	write_file(path, packed, n);
 	turned_down(path, -EINVAL, "2: frame 1 is in use by a line above");
-	printf("bombs: %zu bytes for %zu\n", n, size);
+	printf("# bombs: %zu bytes for %zu\n", n, size);
 	free(packed);
 
 	memset(text, '\n', size);
@@ -460,7 +460,7 @@ static void test_layout_torn(void **state)
 	turned_down(path, -EBADMSG, "281517: zstd data is cut off");
 	unlink(path);
 	free(bytes);
-	printf("torn: %zu cuts, %zu of them within zstd data\n", cuts, torn);
+	printf("# torn: %zu cuts, %zu of them within zstd data\n", cuts, torn);
 }
 
 static const char seed_text[] =
@@ -550,7 +550,7 @@ static void test_layout_mutations(void **state)
 	}
 	free(packed);
 	close(fd);
-	printf("mutations: %llu accepted, %llu refused, %llu of them as damaged zstd\n",
+	printf("# mutations: %llu accepted, %llu refused, %llu of them as damaged zstd\n",
 	       (unsigned long long)accepted, (unsigned long long)refused,
 	       (unsigned long long)damaged);
 	assert_true(accepted && refused && damaged);

@@ -24,7 +24,7 @@ uint64_t arena_seed(const char *test)
 	const char *text = getenv("QUIRE_SEED");
 	uint64_t seed = text && *text ? strtoull(text, NULL, 0) : 1;
 
-	printf("%s: QUIRE_SEED=%llu\n", test, (unsigned long long)seed);
+	printf("# %s: QUIRE_SEED=%llu\n", test, (unsigned long long)seed);
 	return seed;
 }
 
@@ -84,11 +84,11 @@ void arena_make(struct arena_random *random, enum arena_kind kind, struct arena_
 
 void arena_print(const struct oracle_arena *arena)
 {
-	printf("arena: %u windows of %u frames\n", arena->blocks, 1u << arena->window_order);
+	printf("# arena: %u windows of %u frames\n", arena->blocks, 1u << arena->window_order);
 	for (size_t i = 0; i < arena->n; i++) {
 		const struct oracle_folio *f = &arena->folios[i];
 
-		printf("  window %u offset %u order %u%s\n", f->block, f->offset, f->order,
+		printf("#   window %u offset %u order %u%s\n", f->block, f->offset, f->order,
 		       f->fixed ? " fixed" : "");
 	}
 }

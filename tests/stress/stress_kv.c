@@ -29,7 +29,11 @@
 #define MOVERS 2u
 #define ROUNDS 4u
 #define ARENA (24ull << 20)
+#if QUIRE_TSAN_ /* some fifteen times as slow */
+#define OPS 60000ull
+#else
 #define OPS 300000ull
+#endif
 #define LONGEST (256u << 10)
 #define HEAD 24u /* key, version, version of the last update */
 
@@ -73,20 +77,9 @@ static uint64_t next(uint64_t *state)
 	return mix(++*state);
 }
 
-static uint64_t look(const uint64_t *at)
-{
-	return __atomic_load_n(at, __ATOMIC_SEQ_CST);
-}
-
-static void say(uint64_t *at, uint64_t what)
-{
-	__atomic_store_n(at, what, __ATOMIC_SEQ_CST);
-}
-
-static void add(uint64_t *at, uint64_t n)
-{
-	__atomic_fetch_add(at, n, __ATOMIC_RELAXED);
-}
+#define LOOK(at) __atomic_load_n((at), __ATOMIC_SEQ_CST)
+#define SAY(at, what) __atomic_store_n((at), (what), __ATOMIC_SEQ_CST)
+#define ADD(at, n) ((void)__atomic_fetch_add((at), (n), __ATOMIC_RELAXED))
 
 /* What key and version determine. */
 static size_t length_of(uint64_t key, uint64_t version)
@@ -149,7 +142,7 @@ static size_t body_wrong(const unsigned char *value, uint64_t key, uint64_t vers
 		uint64_t word = word_of(key, version, at) >> (8 * (at % 8));
 
 		n = step(at, end);
-		if (memcmp(value + at, &word, n))
+		if (memcmp(value + at, &word, n) != 0)
 			return at;
 	}
 	return end;
@@ -193,15 +186,15 @@ static uint64_t check(const unsigned char *value, uint64_t key, size_t n, size_t
 /* One read by anybody, with all that can be said about it. */
 static void read_one(uint64_t key, unsigned char *buffer, size_t part)
 {
-	uint64_t before = look(&ended[key]), after, version;
+	uint64_t before = LOOK(&ended[key]), after, version;
 	long n = part ? kv_read(kv, key, 0, buffer, part) : kv_get(kv, key, buffer, LONGEST);
 
-	after = look(&begun[key]);
+	after = LOOK(&begun[key]);
 	if (n == -ENOENT) {
-		if (after == before && (before & 1) && !__atomic_load_n(&closing, __ATOMIC_ACQUIRE))
+		if (after == before && (before & 1) && !LOOK(&closing))
 			fail("key %" PRIu64 ": version %" PRIu64 " is missing", key, before >> 1);
-		add(&exact, after == before);
-		add(&checked, 1);
+		ADD(&exact, after == before);
+		ADD(&checked, 1);
 		return;
 	}
 	if (n < 0)
@@ -212,8 +205,8 @@ static void read_one(uint64_t key, unsigned char *buffer, size_t part)
 		     version, before >> 1, after >> 1);
 	if (after == before && !(before & 1))
 		fail("key %" PRIu64 ": deleted, and there", key);
-	add(&exact, after == before);
-	add(&checked, 1);
+	ADD(&exact, after == before);
+	ADD(&checked, 1);
 }
 
 static void on_isolate(void *arg, struct quire_folio *folio)
@@ -225,7 +218,7 @@ static void on_isolate(void *arg, struct quire_folio *folio)
 	if (kv_folio_key(folio, &key) || key % 4)
 		return;
 	read_one(key, buffer, sizeof(buffer));
-	add(&hooked, 1);
+	ADD(&hooked, 1);
 }
 
 static void *writer(void *arg)
@@ -247,17 +240,17 @@ static void *writer(void *arg)
 		key += me;
 		if (key >= KEYS)
 			continue;
-		was = look(&ended[key]);
+		was = LOOK(&ended[key]);
 		version = (was >> 1) + 1;
 		if ((was & 1) && r % 8 < 3) {
-			say(&begun[key], version << 1);
+			SAY(&begun[key], version << 1);
 			rc = kv_delete(kv, key);
 			if (rc)
 				fail("key %" PRIu64 ": deleting it: %d", key, rc);
-			say(&ended[key], version << 1);
+			SAY(&ended[key], version << 1);
 			continue;
 		}
-		say(&begun[key], version << 1 | 1);
+		SAY(&begun[key], version << 1 | 1);
 		if ((was & 1) && r % 8 < 6) {
 			len = length_of(key, base[key]);
 			border = updated_to(key, base[key], len);
@@ -277,15 +270,15 @@ static void *writer(void *arg)
 				rc = kv_set(kv, key, buffer, len);
 			if (rc == -ENOMEM || rc == -EBUSY) {
 				/* nothing changed; the version will be another's */
-				say(&begun[key], was);
-				add(&refused, 1);
+				SAY(&begun[key], was);
+				ADD(&refused, 1);
 				continue;
 			}
 			if (rc)
 				fail("key %" PRIu64 ": setting it: %d", key, rc);
 			base[key] = version;
 		}
-		say(&ended[key], version << 1 | 1);
+		SAY(&ended[key], version << 1 | 1);
 	}
 	free(buffer);
 	free(base);
@@ -300,7 +293,7 @@ static void *reader(void *arg)
 
 	if (!buffer)
 		fail("no memory");
-	while (__atomic_load_n(&writers_left, __ATOMIC_SEQ_CST)) {
+	while (LOOK(&writers_left)) {
 		uint64_t r = next(&random);
 
 		read_one((r >> 32) % KEYS, buffer, r % 4 ? 0 : HEAD + (size_t)((r >> 8) % 3000));
@@ -314,7 +307,7 @@ static void *mover(void *arg)
 	static const enum quire_mode modes[] = { QUIRE_ASYNC, QUIRE_SYNC_LIGHT, QUIRE_SYNC };
 	uintptr_t i = (uintptr_t)arg;
 
-	while (!__atomic_load_n(&stop_movers, __ATOMIC_SEQ_CST)) {
+	while (!LOOK(&stop_movers)) {
 		struct quire_result result = { .size = sizeof(result) };
 		struct quire_plan *plan;
 		int rc = quire_plan_create(
@@ -330,7 +323,7 @@ static void *mover(void *arg)
 		if (rc)
 			fail("executing a plan: %d", rc);
 		quire_plan_destroy(plan);
-		add(&plans, 1);
+		ADD(&plans, 1);
 	}
 	return NULL;
 }
@@ -355,7 +348,7 @@ static void quiet(const struct quire_stats *start)
 	for (uint64_t key = 0; key < KEYS; key++) {
 		long n = kv_length(kv, key);
 
-		equal("begun and ended", look(&begun[key]), look(&ended[key]));
+		equal("begun and ended", LOOK(&begun[key]), LOOK(&ended[key]));
 		read_one(key, buffer, 0);
 		if (n < 0)
 			continue;
@@ -405,7 +398,7 @@ static pthread_t start_thread(void *(*run)(void *), uintptr_t arg)
 
 static void stop(const pthread_t *movers)
 {
-	__atomic_store_n(&stop_movers, 1, __ATOMIC_SEQ_CST);
+	SAY(&stop_movers, 1);
 	for (size_t i = 0; i < MOVERS; i++)
 		pthread_join(movers[i], NULL);
 }
@@ -440,7 +433,7 @@ static void one_round(void)
 		stop(movers);
 		quiet(&start);
 	}
-	__atomic_store_n(&closing, 1, __ATOMIC_SEQ_CST);
+	SAY(&closing, 1);
 	rc = kv_destroy(kv);
 	if (rc)
 		fail("kv_destroy: %d", rc);

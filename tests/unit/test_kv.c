@@ -7,6 +7,7 @@
 #include "kv/kv.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -437,7 +438,6 @@ static void test_full(void **state)
 	}
 	quiet(q, kv);
 	/* what does not fit any more leaves the old value, what fits in place still works */
-	failures = 0;
 	for (uint64_t k = 0; k < key; k++) {
 		if (!model[k].version)
 			continue;
@@ -706,6 +706,368 @@ static void test_leftovers(void **state)
 	close_all(q, other);
 }
 
+/* Keys that are there all the while are found, whatever the table does around them. */
+#define FIRM 64u
+
+struct growth {
+	struct kv *kv;
+	unsigned stop;
+	uint64_t reads, missing;
+};
+
+static void *look_for_firm(void *arg)
+{
+	struct growth *g = arg;
+
+	while (!__atomic_load_n(&g->stop, __ATOMIC_ACQUIRE)) {
+		g->missing += kv_length(g->kv, g->reads % FIRM) != 0;
+		g->reads++;
+	}
+	return NULL;
+}
+
+static void test_growth_under_readers(void **state)
+{
+	struct quire *q = quire_of(2 * MIB);
+
+	(void)state;
+	for (unsigned round = 0; round < 8; round++) {
+		struct growth g = { 0 };
+		pthread_t reader;
+
+		assert_int_equal(kv_create(q, NULL, &g.kv), 0);
+		for (uint64_t key = 0; key < FIRM; key++)
+			assert_int_equal(kv_set(g.kv, key, NULL, 0), 0);
+		assert_int_equal(pthread_create(&reader, NULL, look_for_firm, &g), 0);
+		for (uint64_t key = FIRM; key < 30000; key++)
+			assert_int_equal(kv_set(g.kv, key, NULL, 0), 0);
+		/* and records that go from one chain to another */
+		for (uint64_t key = FIRM; key < 30000; key++) {
+			assert_int_equal(kv_delete(g.kv, key), 0);
+			assert_int_equal(kv_set(g.kv, key + 30000, NULL, 0), 0);
+		}
+		__atomic_store_n(&g.stop, 1, __ATOMIC_RELEASE);
+		pthread_join(reader, NULL);
+		assert_int_equal(g.missing, 0);
+		assert_true(stats_of(g.kv).grown >= 64);
+		assert_int_equal(kv_validate(g.kv, NULL), 0);
+		assert_int_equal(kv_destroy(g.kv), 0);
+	}
+	assert_int_equal(quire_destroy(q), 0);
+}
+
+#ifdef QUIRE_POINTS
+/*
+ * Races, one step at a time: where one thread passes a point for the folio of key 1, another one
+ * does something, to its end, before the first goes on.
+ */
+static struct {
+	const char *point;
+	struct kv *kv;
+	struct quire_folio *folio; /* NULL: any */
+	void (*act)(void);
+	unsigned times; /* how often it still acts */
+	unsigned acted;
+	pthread_t thread; /* that is to be disturbed */
+	long rc;
+	uint32_t frame;
+} race;
+
+static unsigned char race_bytes[16384];
+
+static void *race_act(void *arg)
+{
+	(void)arg;
+	race.act();
+	return NULL;
+}
+
+static void race_hook(const char *point, void *what)
+{
+	pthread_t other;
+
+	if (!pthread_equal(pthread_self(), race.thread) || strcmp(point, race.point) != 0 ||
+	    (race.folio && what != race.folio) || !race.times)
+		return;
+	race.times--;
+	race.acted++;
+	assert_int_equal(pthread_create(&other, NULL, race_act, NULL), 0);
+	pthread_join(other, NULL);
+}
+
+static void race_at(struct kv *kv, const char *point, unsigned times, void (*act)(void))
+{
+	race.kv = kv;
+	race.point = point;
+	race.folio = NULL;
+	race.act = act;
+	race.times = times;
+	race.acted = 0;
+	race.thread = pthread_self();
+	race.rc = 0;
+	quire_sync_hook_ = race_hook;
+}
+
+static unsigned race_over(void)
+{
+	quire_sync_hook_ = NULL;
+	return race.acted;
+}
+
+/* What may be done meanwhile. None of it uses the buffers of the thread that is disturbed. */
+
+static void act_nothing(void)
+{
+}
+
+static void act_read(void)
+{
+	race.rc = kv_get(race.kv, 1, race_bytes, sizeof(race_bytes));
+}
+
+static void act_set(void)
+{
+	fill(race_bytes, 1, 2, 0, 4096);
+	race.rc = kv_set(race.kv, 1, race_bytes, 4096);
+}
+
+static void act_update(void)
+{
+	fill(race_bytes, 1, 2, 100, 1000);
+	race.rc = kv_update(race.kv, 1, 100, race_bytes, 1000);
+}
+
+static void act_replace(void)
+{
+	fill(race_bytes, 1, 2, 0, 9000);
+	race.rc = kv_set(race.kv, 1, race_bytes, 9000);
+}
+
+static void act_delete(void)
+{
+	race.rc = kv_delete(race.kv, 1);
+}
+
+/* Key 1 goes, and what was its place is at once another's. */
+static void act_reuse(void)
+{
+	race.rc = kv_delete(race.kv, 1);
+	memset(race_bytes, 0xaa, 4096);
+	for (uint64_t key = 100; key < 140 && !race.rc; key++)
+		race.rc = kv_set(race.kv, key, race_bytes, key % 2 ? 4096 : 100);
+}
+
+static void act_return(void)
+{
+	act_reuse();
+	if (!race.rc)
+		act_set();
+}
+
+/* Another mover takes the folio elsewhere, if it can. */
+static struct quire_folio *race_folio;
+static struct quire *race_quire;
+
+static void act_move(void)
+{
+	struct quire_move move = { .folio = race_folio };
+
+	race.rc = quire_move_folios(race_quire, &move, 1, QUIRE_ASYNC, 0);
+	race.frame = move.who.frame.n;
+	if (race.rc == 1)
+		race.rc = move.who.why == QUIRE_REASON_SHORT_PIN ? -EBUSY : -EPROTO;
+}
+
+static void hold_any(void *arg, struct quire_folio *folio)
+{
+	(void)arg;
+	if (!race_folio && quire_folio_get(folio))
+		race_folio = folio;
+}
+
+/*
+ * Two blocks: key 1 alone in the first, others in the second: compacting moves key 1. It lies in a
+ * folio of its own, or (small) in a slot.
+ */
+static void race_setup(struct quire **q, struct kv **kv, bool placed, bool hold)
+{
+	*q = quire_of(4 * MIB);
+	race_quire = *q;
+	race_folio = NULL;
+	assert_int_equal(kv_create(*q, KV_OPTIONS(.on_isolate = hold ? hold_any : NULL), kv), 0);
+	for (uint64_t key = 2; key < 5; key++) {
+		fill(want, key, 1, 0, 4096);
+		assert_int_equal(
+			kv_set_at(*kv, key, quire_frame((uint32_t)(512 + key)), 0, want, 4096), 0);
+	}
+	fill(want, 1, 1, 0, 4096);
+	if (placed)
+		assert_int_equal(kv_set_at(*kv, 1, quire_frame(7), 0, want, 4096), 0);
+	else
+		assert_int_equal(kv_set(*kv, 1, want, 4096), 0);
+	if (hold) {
+		compact(*q);
+		assert_non_null(race_folio);
+	}
+}
+
+static void race_teardown(struct quire *q, struct kv *kv)
+{
+	for (uint64_t key = 2; key < 5; key++)
+		expect(kv, key, 1, 4096);
+	quire_folio_put(race_folio);
+	race_folio = NULL;
+	quiet(q, kv);
+	close_all(q, kv);
+}
+
+/* A reader between its look at the folio and its loads. */
+static void test_reader_disturbed(void **state)
+{
+	static const struct {
+		void (*act)(void);
+		long length;
+		uint64_t version;
+		unsigned by_move, by_writer;
+	} cases[] = {
+		{ act_nothing, 4096, 1, 0, 0 },	  { act_read, 4096, 1, 0, 0 },
+		{ act_set, 4096, 2, 0, 1 },	  { act_replace, 9000, 2, 0, 1 },
+		{ act_delete, -ENOENT, 0, 0, 1 }, { act_reuse, -ENOENT, 0, 0, 1 },
+		{ act_return, 4096, 2, 0, 1 },	  { act_move, 4096, 1, 1, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t c = i / 2;
+		bool move = cases[c].act == act_move;
+		struct quire *q;
+		struct kv *kv;
+		long n;
+
+		race_setup(&q, &kv, move || i % 2, move);
+		if (move)
+			race.frame = quire_folio_frame(race_folio).n;
+		race_at(kv, "read:viewed", 1, cases[c].act);
+		n = kv_get(kv, 1, got, sizeof(got));
+		assert_int_equal(race_over(), 1);
+		assert_int_equal(n, cases[c].length);
+		assert_true(race.rc >= 0);
+		if (n > 0) {
+			fill(want, 1, cases[c].version, 0, (size_t)n);
+			assert_memory_equal(got, want, (size_t)n);
+		}
+		assert_int_equal(stats_of(kv).retries_move, cases[c].by_move);
+		assert_int_equal(stats_of(kv).retries_writer, cases[c].by_writer);
+		assert_int_equal(stats_of(kv).locked_reads, 0);
+		race_teardown(q, kv);
+	}
+}
+
+/* Disturbed for ever it takes the lock, and gets the value. */
+static void test_reader_disturbed_always(void **state)
+{
+	struct quire *q;
+	struct kv *kv;
+
+	(void)state;
+	race_setup(&q, &kv, true, false);
+	race_at(kv, "read:viewed", 1000, act_set);
+	assert_int_equal(kv_get(kv, 1, got, sizeof(got)), 4096);
+	assert_int_equal(race_over(), 64);
+	fill(want, 1, 2, 0, 4096);
+	assert_memory_equal(got, want, 4096);
+	assert_int_equal(stats_of(kv).locked_reads, 1);
+	assert_int_equal(stats_of(kv).retries_writer, 64);
+	race_teardown(q, kv);
+}
+
+/* A writer with its pin just published: no move takes the page from under it, no reader waits. */
+static void test_writer_disturbed(void **state)
+{
+	struct quire *q;
+	struct kv *kv;
+
+	(void)state;
+	race_setup(&q, &kv, true, true);
+	race_at(kv, "pin:published", 1, act_move);
+	set(kv, 1, 2, 4096);
+	assert_int_equal(race_over(), 1);
+	assert_int_equal(race.rc, -EBUSY);
+	expect(kv, 1, 2, 4096);
+
+	race_at(kv, "pin:published", 1, act_read);
+	set(kv, 1, 3, 4096);
+	assert_int_equal(race_over(), 1);
+	assert_int_equal(race.rc, 4096);
+	fill(want, 1, 2, 0, 4096);
+	assert_memory_equal(race_bytes, want, 4096);
+	expect(kv, 1, 3, 4096);
+	assert_int_equal(stats_of(kv).locked_reads, 0);
+	race_teardown(q, kv);
+}
+
+/* A mover at each of its steps, and everything that may happen to the value meanwhile. */
+static void test_mover_disturbed(void **state)
+{
+	static const char *const points[] = {
+		"isolate:marked", "isolate:done",  "migrate:before",   "commit:marked",
+		"commit:scanned", "commit:copied", "commit:published",
+	};
+	static void (*const acts[])(void) = {
+		act_read, act_replace, act_delete, act_reuse, act_return, act_set, act_update,
+	};
+	static unsigned char mixed[4096];
+	uint64_t freed_isolated = 0;
+
+	(void)state;
+	for (size_t p = 0; p < sizeof(points) / sizeof(points[0]); p++)
+		for (size_t a = 0; a < sizeof(acts) / sizeof(acts[0]); a++) {
+			bool moving = p >= 3 && p < 6;
+			struct quire *q;
+			struct kv *kv;
+			long n;
+
+			/* in place one waits until the copy is done; here that would be for ever */
+			if (moving && (acts[a] == act_set || acts[a] == act_update))
+				continue;
+			race_setup(&q, &kv, true, false);
+			race_at(kv, points[p], 1, acts[a]);
+			assert_int_equal(compact(q), 1);
+			assert_int_equal(race_over(), 1);
+			assert_true(race.rc >= 0);
+			n = kv_get(kv, 1, got, sizeof(got));
+			if (acts[a] == act_read) {
+				assert_int_equal(race.rc, 4096);
+				fill(want, 1, 1, 0, 4096);
+				assert_memory_equal(race_bytes, want, 4096);
+				expect(kv, 1, 1, 4096);
+			} else if (acts[a] == act_replace) {
+				/* it fitted in its place no more */
+				expect(kv, 1, 2, 9000);
+			} else if (acts[a] == act_delete || acts[a] == act_reuse) {
+				assert_int_equal(n, -ENOENT);
+			} else if (acts[a] == act_update) {
+				fill(mixed, 1, 1, 0, 4096);
+				fill(mixed + 100, 1, 2, 100, 1000);
+				assert_int_equal(n, 4096);
+				assert_memory_equal(got, mixed, 4096);
+			} else {
+				expect(kv, 1, 2, 4096);
+			}
+			freed_isolated += stats_of(kv).freed_isolated;
+			if (acts[a] == act_reuse || acts[a] == act_return)
+				for (uint64_t key = 100; key < 140; key++) {
+					memset(want, 0xaa, 4096);
+					n = kv_get(kv, key, got, sizeof(got));
+					assert_int_equal(n, key % 2 ? 4096 : 100);
+					assert_memory_equal(got, want, (size_t)n);
+				}
+			race_teardown(q, kv);
+		}
+	assert_true(freed_isolated > 0);
+}
+#endif
+
 /* The model: what each key should be. */
 #define KEYS 600
 
@@ -762,7 +1124,7 @@ static void test_model(void **state)
 	struct kv *kv;
 
 	(void)state;
-	print_message("QUIRE_SEED=%llu\n", (unsigned long long)seed);
+	print_message("# QUIRE_SEED=%llu\n", (unsigned long long)seed);
 	assert_int_equal(kv_create(q, NULL, &kv), 0);
 	memset(model, 0, sizeof(model));
 	for (uint64_t i = 0; i < ops; i++) {
@@ -838,7 +1200,7 @@ static void test_model(void **state)
 	}
 	assert_int_equal(stats_of(kv).bytes, bytes);
 	quiet(q, kv);
-	print_message("%llu ops, %llu refused for want of room, %llu folios moved\n",
+	print_message("# %llu ops, %llu refused for want of room, %llu folios moved\n",
 		      (unsigned long long)ops, (unsigned long long)failed,
 		      (unsigned long long)stats_of(kv).moved);
 	assert_true(ops < 10000 || stats_of(kv).moved > 0);
@@ -848,14 +1210,29 @@ static void test_model(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create),	     cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_lengths),	     cmocka_unit_test(test_sharing),
-		cmocka_unit_test(test_placed),	     cmocka_unit_test(test_growth),
-		cmocka_unit_test(test_full),	     cmocka_unit_test(test_moves),
-		cmocka_unit_test(test_hook_looks),   cmocka_unit_test(test_hook_deletes),
-		cmocka_unit_test(test_hook_updates), cmocka_unit_test(test_hook_replaces),
-		cmocka_unit_test(test_held),	     cmocka_unit_test(test_pinned),
-		cmocka_unit_test(test_leftovers),    cmocka_unit_test(test_model),
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_sharing),
+		cmocka_unit_test(test_placed),
+		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_moves),
+		cmocka_unit_test(test_hook_looks),
+		cmocka_unit_test(test_hook_deletes),
+		cmocka_unit_test(test_hook_updates),
+		cmocka_unit_test(test_hook_replaces),
+		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_pinned),
+		cmocka_unit_test(test_leftovers),
+		cmocka_unit_test(test_growth_under_readers),
+#ifdef QUIRE_POINTS
+		cmocka_unit_test(test_reader_disturbed),
+		cmocka_unit_test(test_reader_disturbed_always),
+		cmocka_unit_test(test_writer_disturbed),
+		cmocka_unit_test(test_mover_disturbed),
+#endif
+		cmocka_unit_test(test_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

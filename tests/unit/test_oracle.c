@@ -25,14 +25,6 @@
 static const char *layout_path = "data/linux-6.18-kernel-build.live.zst";
 static uint64_t seed;
 
-/* Shows the arena before the assertion that fails for it. */
-#define CHECK(arena, what)                                                                         \
-	do {                                                                                       \
-		if (!(what))                                                                       \
-			arena_print(arena);                                                        \
-		assert_true(what);                                                                 \
-	} while (0)
-
 /* Every set of windows of every arena: the condition says what the search finds. */
 static void test_oracle_condition_is_exact(void **state)
 {
@@ -64,7 +56,7 @@ static void test_oracle_condition_is_exact(void **state)
 				}
 				says = oracle_condition(arena, set);
 				is = oracle_brute_fits(arena, set, false);
-				CHECK(arena, says >= 0 && says == is);
+				ARENA_CHECK(arena, says >= 0 && says == is);
 				cases++;
 				yes += is == 1;
 				only_aligned_missing += !is && !fixed &&
@@ -74,7 +66,7 @@ static void test_oracle_condition_is_exact(void **state)
 			}
 		}
 	}
-	printf("condition: %llu cases, %llu fit, %llu had frames enough and did not fit; "
+	printf("# condition: %llu cases, %llu fit, %llu had frames enough and did not fit; "
 	       "no disagreement\n",
 	       (unsigned long long)cases, (unsigned long long)yes,
 	       (unsigned long long)only_aligned_missing);
@@ -98,21 +90,21 @@ static void test_oracle_order_0_is_optimal(void **state)
 		arena_make(&random, ARENA_ORDER_0, &room);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
 		assert_int_equal(oracle_judge(arena, UINT64_MAX, &v, NULL), 0);
-		CHECK(arena, v.runs == brute.runs);
-		CHECK(arena, v.frames == brute.frames[v.runs]);
-		CHECK(arena, v.runs == v.upper_bound);
-		CHECK(arena, v.runs + v.skipped == v.feasible);
+		ARENA_CHECK(arena, v.runs == brute.runs);
+		ARENA_CHECK(arena, v.frames == brute.frames[v.runs]);
+		ARENA_CHECK(arena, v.runs == v.upper_bound);
+		ARENA_CHECK(arena, v.runs + v.skipped == v.feasible);
 		runs += v.runs;
 		frames += v.frames;
 		for (unsigned k = 0; k <= brute.runs; k++, counts++) {
 			assert_int_equal(oracle_judge(arena, k, &v, NULL), 0);
-			CHECK(arena, v.runs == k);
-			CHECK(arena, v.frames == brute.frames[k]);
-			CHECK(arena, v.frames == v.lower_bound);
-			CHECK(arena, v.bytes == v.frames * 4096);
+			ARENA_CHECK(arena, v.runs == k);
+			ARENA_CHECK(arena, v.frames == brute.frames[k]);
+			ARENA_CHECK(arena, v.frames == v.lower_bound);
+			ARENA_CHECK(arena, v.bytes == v.frames * 4096);
 		}
 	}
-	printf("order 0: %u arenas, %llu counts: %llu runs, %llu frames, each the optimum\n",
+	printf("# order 0: %u arenas, %llu counts: %llu runs, %llu frames, each the optimum\n",
 	       ARENAS, (unsigned long long)counts, (unsigned long long)runs,
 	       (unsigned long long)frames);
 	assert_true(frames);
@@ -134,9 +126,9 @@ static void test_oracle_mixed_is_never_above(void **state)
 		arena_make(&random, ARENA_MIXED, &room);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
 		assert_int_equal(oracle_judge(arena, UINT64_MAX, &v, NULL), 0);
-		CHECK(arena, v.runs <= brute.runs && brute.runs <= v.upper_bound);
-		CHECK(arena, v.frames >= brute.frames[v.runs]);
-		CHECK(arena, brute.frames[v.runs] >= v.lower_bound);
+		ARENA_CHECK(arena, v.runs <= brute.runs && brute.runs <= v.upper_bound);
+		ARENA_CHECK(arena, v.frames >= brute.frames[v.runs]);
+		ARENA_CHECK(arena, brute.frames[v.runs] >= v.lower_bound);
 		below += v.runs < brute.runs;
 		lost += brute.runs - v.runs;
 		runs += brute.runs;
@@ -145,18 +137,19 @@ static void test_oracle_mixed_is_never_above(void **state)
 		if (arena->blocks << arena->window_order > 32)
 			continue;
 		assert_int_equal(oracle_brute(arena, true, &free_hand), 0);
-		CHECK(arena, brute.runs <= free_hand.runs && free_hand.runs <= v.upper_bound);
+		ARENA_CHECK(arena, brute.runs <= free_hand.runs && free_hand.runs <= v.upper_bound);
 		tried++;
 		rearranged += free_hand.runs > brute.runs;
 		gained += free_hand.runs - brute.runs;
 	}
-	printf("mixed: %u arenas, %llu runs possible; the rule is below in %llu arenas (%.2f %%), "
+	printf("# mixed: %u arenas, %llu runs possible; the rule is below in %llu arenas (%.2f "
+	       "%%), "
 	       "by "
 	       "%llu runs (%.2f %%), and moves more than the least for its count in %llu\n",
 	       ARENAS, (unsigned long long)runs, (unsigned long long)below,
 	       100.0 * (double)below / ARENAS, (unsigned long long)lost,
 	       100.0 * (double)lost / (double)runs, (unsigned long long)dearer);
-	printf("mixed: were folios outside of the windows rearranged too, %llu runs more in %llu "
+	printf("# mixed: were folios outside of the windows rearranged too, %llu runs more in %llu "
 	       "of "
 	       "%llu arenas\n",
 	       (unsigned long long)gained, (unsigned long long)rearranged,
@@ -218,12 +211,12 @@ static void test_oracle_judge_follows_the_rule(void **state)
 				}
 			}
 			assert_int_equal(oracle_judge(arena, want, &v, taken), 0);
-			CHECK(arena, v.runs == runs && v.skipped == left_out);
-			CHECK(arena, !memcmp(set, taken, arena->blocks));
+			ARENA_CHECK(arena, v.runs == runs && v.skipped == left_out);
+			ARENA_CHECK(arena, !memcmp(set, taken, arena->blocks));
 			skipped += v.skipped;
 		}
 	}
-	printf("rule: %llu arenas, the same windows; %llu skipped on the way\n",
+	printf("# rule: %llu arenas, the same windows; %llu skipped on the way\n",
 	       (unsigned long long)arenas, (unsigned long long)skipped);
 	assert_true(skipped);
 }
@@ -355,7 +348,7 @@ static uint64_t recorded(const struct layout *l, unsigned per_mille, uint32_t ad
 							      .folios = folios },
 				      UINT64_MAX, &v, NULL),
 			 0);
-	printf("layout and %u free blocks, %.1f %% fixed, seed %llu: %llu runs, %llu frames "
+	printf("# layout and %u free blocks, %.1f %% fixed, seed %llu: %llu runs, %llu frames "
 	       "(least %llu), %llu feasible (mean %.0f), at most %llu\n",
 	       added, per_mille / 10.0, (unsigned long long)with_seed, (unsigned long long)v.runs,
 	       (unsigned long long)v.frames, (unsigned long long)v.lower_bound,

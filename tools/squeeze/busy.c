@@ -179,8 +179,8 @@ int busy_add(struct busy *busy, struct quire_frame at, unsigned order, struct qu
 	if (busy->n == busy->cap)
 		return -ENOSPC;
 	err = quire_folio_create_with(
-		busy->owner,
-		QUIRE_FOLIO(.order = order, .at_set = 1, .at = at, .private_data = u), &u->folio);
+		busy->owner, QUIRE_FOLIO(.order = order, .at_set = 1, .at = at, .private_data = u),
+		&u->folio);
 	if (err)
 		return err;
 	err = hold(busy, u);

@@ -26,8 +26,7 @@ struct busy_hooks {
 int busy_create(struct quire *quire, size_t n, const struct busy_hooks *hooks, struct busy **busy);
 
 /* Makes the next unit's folio and pins it. Units are numbered from 0 in the order of the calls. */
-int busy_add(struct busy *busy, struct quire_frame at, unsigned order,
-	     struct quire_folio **folio);
+int busy_add(struct busy *busy, struct quire_frame at, unsigned order, struct quire_folio **folio);
 
 /*
  * A job: works on the unit through its raw address, until busy_leave(). Waits while the unit is

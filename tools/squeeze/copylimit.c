@@ -72,8 +72,8 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int copy_limit(const struct copy *copies, size_t n, uint64_t arena_frames,
-	       const volatile int *stop, double *bytes_per_second)
+int copy_limit(const struct copy *copies, size_t n, uint64_t arena_frames, const volatile int *stop,
+	       double *bytes_per_second)
 {
 	size_t bytes = (size_t)arena_frames * FRAME, frames = 0;
 	double took[ROUNDS];

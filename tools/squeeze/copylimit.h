@@ -17,7 +17,7 @@ struct copy {
  * Bytes a second, the median of a few rounds over a memory file of its own; 0 for no copies, and
  * -errno where there is no memory for it. stop, if it becomes true, ends it early.
  */
-int copy_limit(const struct copy *copies, size_t n, uint64_t arena_frames,
-	       const volatile int *stop, double *bytes_per_second);
+int copy_limit(const struct copy *copies, size_t n, uint64_t arena_frames, const volatile int *stop,
+	       double *bytes_per_second);
 
 #endif

@@ -3,8 +3,8 @@
  * Where a thread goes next. Few of all folios are on the move at a time, for a fraction of a
  * millisecond. Owners that are told of an isolation leave the thing's number in a ring of hints; a
  * thread takes a recent one, or its own last hit, and tries some of that block's things until one
- * is on the move. One access in eight goes anywhere. So what has no ops is met as well, and so is
- * what never moves.
+ * is on the move: so what has no ops is met as well. busy has a ring of its own, for its folios are
+ * few, and those the whole is about. One access in eight goes anywhere.
  */
 #include "load.h"
 
@@ -22,11 +22,12 @@
 #include "legacy.h"
 #include "random.h"
 
-#define HINTS 32u     /* a power of two */
-#define TRIES 8u      /* things of a block looked at for one on the move */
-#define WRITES 8u     /* one access in so many is a write */
-#define FULL 16u      /* one read in so many is of the whole page */
+#define HINTS 32u /* a power of two */
+#define TRIES 8u  /* things of a block looked at for one on the move */
+#define WRITES 8u /* one access in so many is a write */
+#define FULL 16u  /* one read in so many is of the whole page */
 #define FIRST_NS 200000000u
+#define NOTHING UINT32_MAX /* no thing's number */
 
 struct worker {
 	struct load *load;
@@ -38,14 +39,19 @@ struct worker {
 	uint64_t next[CONTENT_WORDS];
 };
 
+/* A ring of numbers of things, the latest at head - 1. */
+struct hints {
+	uint32_t head;	       /* atomic */
+	uint32_t thing[HINTS]; /* atomic */
+};
+
 struct load {
 	struct arena *arena;
 	unsigned n;
 	unsigned running; /* atomic */
-	int stop;         /* atomic */
-	int met;          /* atomic; an access met a folio on the move */
-	uint32_t hint_head;         /* atomic */
-	uint32_t hint[HINTS];       /* atomic */
+	int stop;	  /* atomic */
+	int met;	  /* atomic; an access met a folio on the move */
+	struct hints busy, any;
 	struct worker *workers;
 };
 
@@ -70,21 +76,43 @@ static bool on_the_move(const struct thing *t)
 	return folio && quire_folio_on_the_move(folio);
 }
 
+static void leave_hint(struct hints *h, size_t thing)
+{
+	uint32_t i = __atomic_fetch_add(&h->head, 1, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&h->thing[i % HINTS], (uint32_t)thing, __ATOMIC_RELAXED);
+}
+
+/* One of the latest; NOTHING if there is none yet. */
+static uint32_t take_hint(const struct hints *h, uint32_t random)
+{
+	uint32_t head = __atomic_load_n(&h->head, __ATOMIC_RELAXED), back;
+
+	if (!head)
+		return NOTHING;
+	back = random % (head < HINTS / 2 ? head : HINTS / 2);
+	return __atomic_load_n(&h->thing[(head - 1 - back) % HINTS], __ATOMIC_RELAXED);
+}
+
 static struct thing *choose(struct worker *w)
 {
 	struct load *load = w->load;
 	struct stage *s = load->arena->stage;
 	uint64_t r = rng_next(&w->rng);
-	uint32_t head = __atomic_load_n(&load->hint_head, __ATOMIC_RELAXED);
-	uint32_t near = w->last, block, from, n;
+	uint32_t near = NOTHING, block, from, n;
 
-	if (r % 8 == 0 || (!head && near == UINT32_MAX))
-		return &s->things[rng_below(&w->rng, s->n)];
-	if (head && (near == UINT32_MAX || r & 8)) {
-		uint32_t back = (uint32_t)(r >> 8) % (head < HINTS / 2 ? head : HINTS / 2);
-
-		near = __atomic_load_n(&load->hint[(head - 1 - back) % HINTS], __ATOMIC_RELAXED);
+	if (r % 8 == 1 || r % 8 == 2) {
+		near = take_hint(&load->busy, (uint32_t)(r >> 8));
+		if (near != NOTHING && on_the_move(&s->things[near]))
+			return &s->things[near];
+	} else if (r % 8 > 4) {
+		near = take_hint(&load->any, (uint32_t)(r >> 8));
 	}
+	if (near == NOTHING)
+		near = w->last;
+	if (near == NOTHING || r % 8 == 0)
+		return &s->things[rng_below(&w->rng, s->n)];
+
 	block = s->things[near].frame / QUIRE_BLOCK_FRAMES;
 	from = s->first[block];
 	n = s->first[block + 1] - from;
@@ -266,7 +294,8 @@ static void writer(struct worker *w, const struct thing *t)
 
 	begin_access(w, t, &counts);
 	since = now_ns();
-	/* the address before the sequence: nobody is kept out of a page by one who waits for a move */
+	/* the address before the sequence: nobody is kept out of a page by one who waits for a move
+	 */
 	for (unsigned spin = 0;; spin++) {
 		if (!kv) {
 			to = hold(a, t);
@@ -319,9 +348,10 @@ static void *work(void *arg)
 static void isolated(void *arg, size_t thing)
 {
 	struct load *load = arg;
-	uint32_t i = __atomic_fetch_add(&load->hint_head, 1, __ATOMIC_RELAXED);
 
-	__atomic_store_n(&load->hint[i % HINTS], (uint32_t)thing, __ATOMIC_RELAXED);
+	leave_hint(load->arena->stage->things[thing].holder == HOLDER_BUSY ? &load->busy
+									   : &load->any,
+		   thing);
 }
 
 /*
@@ -380,7 +410,7 @@ int load_start(struct load *load, struct arena *arena, uint64_t seed)
 
 		memset(w, 0, sizeof(*w));
 		w->load = load;
-		w->last = UINT32_MAX;
+		w->last = NOTHING;
 		w->sum.first_thing = UINT64_MAX;
 		w->rng.state = rng_mix(seed + 0x10ad + i);
 		err = -pthread_create(&w->thread, NULL, work, w);

@@ -15,11 +15,11 @@
 struct load;
 
 struct load_sum {
-	uint64_t accesses;  /* of folios on the move */
-	uint64_t all;       /* of any */
-	uint64_t errors;    /* accesses that the library or an owner refused */
-	uint64_t wrong;     /* bytes */
-	uint64_t first_thing; /* where the first of them was; UINT64_MAX: nowhere */
+	uint64_t accesses;	 /* of folios on the move */
+	uint64_t all;		 /* of any */
+	uint64_t errors;	 /* accesses that the library or an owner refused */
+	uint64_t wrong;		 /* bytes */
+	uint64_t first_thing;	 /* where the first of them was; UINT64_MAX: nowhere */
 	struct histogram stalls; /* of accesses to folios on the move */
 };
 

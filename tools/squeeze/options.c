@@ -11,16 +11,20 @@
 
 struct parse {
 	struct squeeze_options *options;
+	bool help;
 	char error[256]; /* "": argp found the mistake */
 };
 
 static const struct argp_option described[] = {
-	{ "layout", 'l', "FILE", 0, "A recorded layout, plain or zstd (default: a kernel build)", 0 },
-	{ "pins", 'p', "PCT", 0, "Share of live folios in use by an owner that is asked (default 2)", 0 },
+	{ "layout", 'l', "FILE", 0, "A recorded layout, plain or zstd (default: a kernel build)",
+	  0 },
+	{ "pins", 'p', "PCT", 0,
+	  "Share of live folios in use by an owner that is asked (default 2)", 0 },
 	{ "refuse", 'r', "PCT", 0, "Share held by an owner that never yields (default 0.05)", 0 },
 	{ "load", 'n', "N", 0, "Threads that read and write meanwhile (default: cores - 1)", 0 },
 	{ "seed", 's', "N", 0, "Which folios those are, and their content (default 618)", 0 },
 	{ "json", 'j', NULL, 0, "Print one JSON object instead of the table", 0 },
+	{ "help", 'h', NULL, 0, "Print this", 0 },
 	{ 0 },
 };
 
@@ -93,9 +97,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 'j':
 		o->json = true;
 		return 0;
+	case 'h':
+		p->help = true;
+		return 0;
 	case ARGP_KEY_ARG:
-		snprintf(p->error, sizeof(p->error), "'%.40s' is no option; a layout is given by --layout",
-			 arg);
+		snprintf(p->error, sizeof(p->error),
+			 "'%.40s' is no option; a layout is given by --layout", arg);
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -105,12 +112,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 bool squeeze_options_parse(struct squeeze_options *options, int argc, char **argv)
 {
 	static const struct argp argp = {
-		described, parse_option, NULL,
-		"Lays memory out as a real machine had it, squeezes it together while it is in use, "
+		described,
+		parse_option,
+		NULL,
+		"Lays memory out as a real machine had it, squeezes it together while it is in "
+		"use, "
 		"and says what was freed and who stood in the way."
-		"\vExit status: 0 all that was possible was freed, what stays was named, and no byte "
+		"\vExit status: 0 all that was possible was freed, what stays was named, and no "
+		"byte "
 		"was wrong; 1 it was not so, or it was interrupted; 2 bad input.",
-		NULL, NULL, NULL
+		NULL,
+		NULL,
+		NULL
 	};
 	static char name[] = "quire squeeze";
 	struct parse p = { .options = options };
@@ -126,12 +139,18 @@ bool squeeze_options_parse(struct squeeze_options *options, int argc, char **arg
 		options->load = SQUEEZE_MAX_LOAD;
 
 	argv[0] = name;
-	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS, &index, &p)) {
+	/* argp's own messages take two lines, and without them it prints no help either */
+	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &index, &p)) {
 		if (!p.error[0])
 			snprintf(p.error, sizeof(p.error), "unknown or incomplete option '%.40s'",
 				 index > 0 && index <= argc ? argv[index - 1] : "");
 	} else if (options->pins + options->refuse > 100) {
 		snprintf(p.error, sizeof(p.error), "--pins and --refuse are over 100 %% together");
+	}
+	if (p.help && !p.error[0]) {
+		argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
+			  name);
+		exit(0);
 	}
 	if (p.error[0])
 		fprintf(stderr, "quire squeeze: %s (see quire squeeze --help)\n", p.error);

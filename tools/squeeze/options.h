@@ -12,10 +12,10 @@
 
 struct squeeze_options {
 	const char *layout; /* NULL: the one that comes with quire */
-	double pins;        /* per cent */
+	double pins;	    /* per cent */
 	double refuse;
-	unsigned load;      /* threads */
-	uint64_t seed;      /* below 2^63, so that JSON has room for it */
+	unsigned load; /* threads */
+	uint64_t seed; /* below 2^63, so that JSON has room for it */
 	bool json;
 };
 

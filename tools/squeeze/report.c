@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT 32      /* room for a number in words */
+#define TEXT 32	     /* room for a number in words */
 #define STAY_LINES 6 /* groups of what stays that are listed */
 
 void report_fail(struct report *r, const char *format, ...)
@@ -107,6 +107,10 @@ static void text_load(const struct report *r)
 {
 	char accesses[TEXT], wrong[TEXT], stall[TEXT];
 
+	if (!r->quire.known) {
+		puts("under load  -");
+		return;
+	}
 	printf("under load  %s access%s to pages on the move, %s wrong byte%s",
 	       rough(accesses, r->load.accesses), r->load.accesses == 1 ? "" : "es",
 	       count(wrong, r->wrong), s_of(r->wrong));
@@ -122,7 +126,7 @@ static void text_stays(const struct report *r)
 	size_t more = 0;
 
 	if (!r->ngroups)
-		puts("stays       nothing");
+		puts(r->quire.known ? "stays       nothing" : "stays       -");
 	for (size_t i = 0; i < r->ngroups; i++) {
 		const struct report_group *g = &r->groups[i];
 
@@ -148,7 +152,7 @@ static void text_speed(const struct report *r)
 	double speed;
 
 	if (!r->quire.known) {
-		puts("ended before anything was moved");
+		puts("ended before quire moved anything");
 		return;
 	}
 	printf("%s moving", duration(took, r->seconds));
@@ -211,11 +215,11 @@ static json_t *json_blockers(const struct report *r)
 	for (size_t i = 0; i < r->ngroups; i++) {
 		const struct report_group *g = &r->groups[i];
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:f, s:I}", "owner",
-						      g->owner, "reason", g->reason, "site", g->site,
-						      "thread", g->thread, "age_seconds",
-						      1e-9 * (double)g->age_ns, "folios",
-						      (json_int_t)g->folios));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:s, s:i, s:f, s:I}", "owner", g->owner,
+						"reason", g->reason, "site", g->site, "thread",
+						g->thread, "age_seconds", 1e-9 * (double)g->age_ns,
+						"folios", (json_int_t)g->folios));
 	}
 	return list;
 }
@@ -242,12 +246,11 @@ int report_json(const struct report *r)
 	static const char *const verdicts[] = { "FAIL", "PASS", "INTERRUPTED" };
 	bool ran = r->quire.known, met = r->load.accesses != 0;
 	double speed = r->seconds > 0 ? (double)r->quire.bytes / r->seconds : 0;
-	json_t *o = json_pack(
-		"{s:s, s:I, s:{s:o, s:I, s:I, s:I}, s:I, s:I}", "schema", "quire-squeeze-1", "seed",
-		(json_int_t)r->options->seed, "layout", "file", name(r->file), "live_bytes",
-		(json_int_t)r->live_bytes, "blocks", (json_int_t)r->blocks, "folios",
-		(json_int_t)r->folios, "in_use", (json_int_t)r->in_use, "refusing",
-		(json_int_t)r->refusing);
+	json_t *o = json_pack("{s:s, s:I, s:{s:o, s:I, s:I, s:I}, s:I, s:I}", "schema",
+			      "quire-squeeze-1", "seed", (json_int_t)r->options->seed, "layout",
+			      "file", name(r->file), "live_bytes", (json_int_t)r->live_bytes,
+			      "blocks", (json_int_t)r->blocks, "folios", (json_int_t)r->folios,
+			      "in_use", (json_int_t)r->in_use, "refusing", (json_int_t)r->refusing);
 	json_t *rest = json_pack(
 		"{s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o}, "
 		"s:{s:I, s:I, s:o, s:o, s:o}, s:o, s:s}",

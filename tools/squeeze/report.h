@@ -23,8 +23,8 @@ enum report_verdict { REPORT_FAIL, REPORT_PASS, REPORT_INTERRUPTED };
 
 /* What a squeeze freed, and what it cost. */
 struct report_side {
-	bool known;     /* false: it was interrupted before */
-	uint64_t runs;  /* 2 MiB pages freed, without those that were free before */
+	bool known;	/* false: it was interrupted before */
+	uint64_t runs;	/* 2 MiB pages freed, without those that were free before */
 	uint64_t bytes; /* moved */
 };
 

@@ -41,8 +41,8 @@ struct squeeze {
 	struct report report;
 	struct term term;
 	const char *label; /* of the phase, for the bar */
-	bool heeds;        /* the phase ends when it is interrupted */
-	uint8_t *taken;    /* blocks that the oracle would empty */
+	bool heeds;	   /* the phase ends when it is interrupted */
+	uint8_t *taken;	   /* blocks that the oracle would empty */
 	struct heat *before, *after;
 	struct copy *copies;
 	size_t ncopies;
@@ -256,8 +256,8 @@ static int plan_and_move(struct squeeze *s, struct arena *a, const char *label,
 	if (err && err != -ECANCELED && err != -EBUSY && err != -ENOSPC)
 		return err;
 	side->known = true;
-	side->runs = result->obtained - (result->obtained < info.runs_free ? result->obtained
-									   : info.runs_free);
+	side->runs = result->obtained -
+		     (result->obtained < info.runs_free ? result->obtained : info.runs_free);
 	side->bytes = result->bytes_moved;
 	s->report.lower_bound_bytes = info.lower_bound_bytes;
 	return err == -ECANCELED ? err : 0;
@@ -305,8 +305,8 @@ static void add_blocker(struct report *r, const struct quire_blocker *b)
 
 static int by_address(const void *a, const void *b)
 {
-	uintptr_t x = (uintptr_t)*(struct quire_folio *const *)a;
-	uintptr_t y = (uintptr_t)*(struct quire_folio *const *)b;
+	uintptr_t x = (uintptr_t) * (struct quire_folio *const *)a;
+	uintptr_t y = (uintptr_t) * (struct quire_folio *const *)b;
 
 	return (x > y) - (x < y);
 }
@@ -429,7 +429,8 @@ static int run_without_owners(struct squeeze *s)
 
 	err = failed(s, "the oracle", ask_oracle(s, true, NULL, &possible));
 	if (!err && possible.runs != s->report.without.runs)
-		report_fail(&s->report, "without owners %" PRIu64 " were freed, %" PRIu64 " possible",
+		report_fail(&s->report,
+			    "without owners %" PRIu64 " were freed, %" PRIu64 " possible",
 			    s->report.without.runs, possible.runs);
 	return err;
 }
@@ -461,7 +462,8 @@ static int move_under_load(struct squeeze *s, struct arena *a, struct load *load
 
 	holding = busy_holding(a->busy);
 	if (holding != r->in_use)
-		report_fail(r, "busy holds %zu of its %zu pages after the moves", holding, r->in_use);
+		report_fail(r, "busy holds %zu of its %zu pages after the moves", holding,
+			    r->in_use);
 	failed(s, "comparing", verify(s, a));
 	return err;
 }
@@ -496,10 +498,15 @@ static int run_with_owners(struct squeeze *s)
 
 static void judge(struct squeeze *s)
 {
+	static const char *const holders[HOLDERS] = { "kv", "filler", "busy", "legacy" };
 	struct report *r = &s->report;
 
-	if (r->wrong)
-		report_fail(r, "%" PRIu64 " wrong bytes", r->wrong);
+	if (r->load.wrong)
+		report_fail(r, "%" PRIu64 " wrong bytes, the first read in folio %" PRIu64 ", of %s",
+			    r->wrong, r->load.first_thing,
+			    holders[s->stage.things[r->load.first_thing].holder]);
+	else if (r->wrong)
+		report_fail(r, "%" PRIu64 " wrong bytes when all was over", r->wrong);
 	if (r->load.errors)
 		report_fail(r, "%" PRIu64 " accesses were refused", r->load.errors);
 	if (!r->nwhy && interrupted) {

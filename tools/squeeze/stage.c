@@ -110,7 +110,8 @@ uint64_t stage_memory(const struct stage *s)
 	uint64_t live = (uint64_t)s->pages * QUIRE_FRAME_BYTES;
 	uint64_t arena = (uint64_t)s->blocks * QUIRE_BLOCK_FRAMES * QUIRE_FRAME_BYTES;
 
-	/* a move leaves the old pages of the memory file in place; 256 bytes a folio for all books */
+	/* a move leaves the old pages of the memory file in place; 256 bytes a folio for all books
+	 */
 	return (2 * live < arena ? 2 * live : arena) + 256 * (uint64_t)s->n + arena / 256 +
 	       (32u << 20);
 }
@@ -169,8 +170,8 @@ static int make_owners(struct arena *a)
 	err = busy_create(a->quire, s->held[HOLDER_BUSY], &hooks, &a->busy);
 	if (!err)
 		err = kv_create(a->quire,
-				KV_OPTIONS(.expected = s->held[HOLDER_KV], .on_isolate = kv_isolated,
-					   .arg = a),
+				KV_OPTIONS(.expected = s->held[HOLDER_KV],
+					   .on_isolate = kv_isolated, .arg = a),
 				&a->kv);
 	return err;
 }
@@ -206,9 +207,9 @@ static int put_in_place(struct arena *a, size_t i, size_t *units, char *buffer)
 		err = legacy_add(a->legacy, at, t->order, &t->folio);
 		break;
 	default:
-		err = quire_folio_create_with(
-			a->filler, QUIRE_FOLIO(.order = t->order, .at_set = 1, .at = at),
-			&t->folio);
+		err = quire_folio_create_with(a->filler,
+					      QUIRE_FOLIO(.order = t->order, .at_set = 1, .at = at),
+					      &t->folio);
 		break;
 	}
 	if (err)
@@ -223,8 +224,8 @@ static int put_in_place(struct arena *a, size_t i, size_t *units, char *buffer)
 
 static int by_address(const void *a, const void *b)
 {
-	uintptr_t x = (uintptr_t)*(struct quire_folio *const *)a;
-	uintptr_t y = (uintptr_t)*(struct quire_folio *const *)b;
+	uintptr_t x = (uintptr_t) * (struct quire_folio *const *)a;
+	uintptr_t y = (uintptr_t) * (struct quire_folio *const *)b;
 
 	return (x > y) - (x < y);
 }
@@ -292,8 +293,8 @@ static int warm_place(struct arena *a, uint32_t frame, unsigned order)
 	int err;
 
 	err = quire_folio_create_with(
-		a->filler,
-		QUIRE_FOLIO(.order = order, .at_set = 1, .at = quire_frame(frame)), &folio);
+		a->filler, QUIRE_FOLIO(.order = order, .at_set = 1, .at = quire_frame(frame)),
+		&folio);
 	if (err)
 		return err;
 	at = quire_pin(folio);

@@ -33,8 +33,8 @@ struct thing {
 	 */
 	struct quire_folio *folio;
 	uint32_t frame; /* where it is laid out */
-	uint32_t page;  /* its first page, counting those of all things */
-	uint32_t unit;  /* its number with its holder */
+	uint32_t page;	/* its first page, counting those of all things */
+	uint32_t unit;	/* its number with its holder */
 	uint8_t order;
 	uint8_t holder; /* enum holder */
 };
@@ -42,22 +42,23 @@ struct thing {
 struct stage {
 	uint64_t seed;
 	size_t n;
-	struct thing *things;   /* ascending by frame */
-	size_t held[HOLDERS];   /* how many each holder has */
-	uint32_t blocks;        /* with the free ones at the end */
-	uint32_t recorded;      /* without them */
-	uint32_t pages;         /* frames in use */
-	uint32_t *first;        /* first[b] to first[b + 1] - 1: the things of block b */
-	uint32_t *sequence;     /* atomic; of each page, see content.h */
-	struct quire_folio **expected; /* folios of legacy, ascending by address; after arena_fill() */
+	struct thing *things; /* ascending by frame */
+	size_t held[HOLDERS]; /* how many each holder has */
+	uint32_t blocks;      /* with the free ones at the end */
+	uint32_t recorded;    /* without them */
+	uint32_t pages;	      /* frames in use */
+	uint32_t *first;      /* first[b] to first[b + 1] - 1: the things of block b */
+	uint32_t *sequence;   /* atomic; of each page, see content.h */
+	struct quire_folio *
+		*expected; /* folios of legacy, ascending by address; after arena_fill() */
 };
 
 /*
  * Gives each recorded allocation its holder: exactly round(pct * n / 100) of each kind, chosen by
  * the seed; the rest is kv's and the filler's in halves. -ENOMEM.
  */
-int stage_init(struct stage *stage, const struct layout *layout, double pins_pct,
-	       double refuse_pct, uint64_t seed);
+int stage_init(struct stage *stage, const struct layout *layout, double pins_pct, double refuse_pct,
+	       uint64_t seed);
 void stage_finish(struct stage *stage);
 
 /* Bytes of memory that putting it in an arena and squeezing it can take, at most. */

@@ -10,11 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MARGIN 9      /* of the labels in front of a map, as in the report */
-#define MAP_ROWS 12u  /* lines a map has at most */
+#define MARGIN 9     /* of the labels in front of a map, as in the report */
+#define MAP_ROWS 12u /* lines a map has at most */
 #define BAR_NS 50000000u
 #define BLOCK_FRAMES 512u
-#define SHADES 7u     /* 0: free, 6: full */
+#define SHADES 7u /* 0: free, 6: full */
 #define STAYS SHADES
 
 static const char *const shade_utf8[] = { "·", "░", "░", "▒", "▒", "▓", "█", "X" };
@@ -65,8 +65,9 @@ void term_progress(struct term *t, const char *label, uint64_t done, uint64_t al
 	if (!t->bar)
 		return;
 	now = now_ns();
-	if (t->last_ns && now - t->last_ns < BAR_NS)
+	if (t->label == label && now - t->last_ns < BAR_NS)
 		return;
+	t->label = label;
 	t->last_ns = now;
 	if (width > 40)
 		width = 40;
@@ -84,16 +85,16 @@ void term_progress(struct term *t, const char *label, uint64_t done, uint64_t al
 
 void term_clear(struct term *t)
 {
-	if (t->bar && t->last_ns) {
+	if (t->bar && t->label) {
 		fputs("\r\033[K", stderr);
 		fflush(stderr);
 	}
-	t->last_ns = 0;
+	t->label = NULL;
 }
 
 /*
- * The grid: cells of `per` blocks each, row by row; in colour with UTF-8 a character shows two rows,
- * the upper one by its foreground.
+ * The grid: cells of `per` blocks each, row by row; in colour with UTF-8 a character shows two
+ * rows, the upper one by its foreground.
  */
 struct grid {
 	size_t columns, per, cells;

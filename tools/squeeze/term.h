@@ -11,17 +11,18 @@
 #include <stdint.h>
 
 struct term {
-	bool bar;    /* stderr can show a progress bar */
-	bool map;    /* stdout is a terminal */
+	bool bar; /* stderr can show a progress bar */
+	bool map; /* stdout is a terminal */
 	bool utf8;
 	int colours; /* 0, 8 or 256 */
 	int width;
-	uint64_t last_ns; /* when the bar was drawn */
+	const char *label; /* of the bar that stands there; NULL: none does */
+	uint64_t last_ns;  /* when it was drawn */
 };
 
 void term_init(struct term *term);
 
-/* Draws the bar, at most 20 times a second. */
+/* Draws the bar, at most 20 times a second for one label. */
 void term_progress(struct term *term, const char *label, uint64_t done, uint64_t all);
 
 /* Takes the bar away. */

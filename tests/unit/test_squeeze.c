@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_squeeze.c: the quire command from outside: what it prints, and how it ends.
+ *
+ * usage: test_squeeze QUIRE
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <pty.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include <cmocka.h>
+
+#define ARGS 16
+#define BLOCKS 64u
+
+static const char *quire;
+static char folder[] = "/tmp/test-squeeze-XXXXXX";
+
+/* What a command printed, and its exit status; -1 if a signal ended it. */
+struct outcome {
+	int status;
+	char *out, *err;
+};
+
+static const char *path(const char *name)
+{
+	static char text[4][128];
+	static unsigned turn;
+	char *p = text[turn++ % 4];
+
+	snprintf(p, sizeof(text[0]), "%s/%s", folder, name);
+	return p;
+}
+
+static char *slurp(const char *name)
+{
+	size_t size = 0, n;
+	char *text = NULL;
+	FILE *f = fopen(name, "r");
+
+	assert_non_null(f);
+	do {
+		text = realloc(text, size + 65537);
+		assert_non_null(text);
+		n = fread(text + size, 1, 65536, f);
+		size += n;
+	} while (n);
+	fclose(f);
+	text[size] = '\0';
+	return text;
+}
+
+static void spit(const char *name, const void *data, size_t n)
+{
+	FILE *f = fopen(name, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(data, 1, n, f), n);
+	assert_int_equal(fclose(f), 0);
+}
+
+static int wait_for(pid_t child)
+{
+	int status;
+
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Runs quire with the words of a line as arguments; `''` stands for an empty one. */
+static void split(char *line, char *argv[ARGS])
+{
+	static char empty[] = "";
+	int n = 0;
+
+	argv[n++] = (char *)(uintptr_t)quire;
+	for (char *w = strtok(line, " "); w && n < ARGS - 1; w = strtok(NULL, " "))
+		argv[n++] = strcmp(w, "''") ? w : empty;
+	argv[n] = NULL;
+}
+
+static struct outcome run(const char *format, ...)
+{
+	char line[1024], out[128], err[128], *argv[ARGS];
+	struct outcome o;
+	va_list args;
+	pid_t child;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	split(line, argv);
+	snprintf(out, sizeof(out), "%s/out", folder);
+	snprintf(err, sizeof(err), "%s/err", folder);
+	fflush(NULL);
+	child = fork();
+	if (!child) {
+		if (!freopen(out, "w", stdout) || !freopen(err, "w", stderr))
+			_exit(99);
+		execv(quire, argv);
+		_exit(99);
+	}
+	o.status = wait_for(child);
+	o.out = slurp(out);
+	o.err = slurp(err);
+	return o;
+}
+
+static void done(struct outcome *o)
+{
+	free(o->out);
+	free(o->err);
+}
+
+static unsigned lines(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+/* A made-up layout: blocks far apart, a third full, orders 0 to 3. */
+static size_t make_layout(char *text, size_t size, unsigned blocks)
+{
+	uint64_t x = 1;
+	size_t n = 0;
+
+	for (unsigned b = 0; b < blocks; b++) {
+		for (unsigned i = 0; i < 512; i += 8) {
+			unsigned base = (b * 3 + 7) * 512 + i;
+
+			x = x * 6364136223846793005u + 1442695040888963407u;
+			switch (x >> 61) {
+			case 0:
+				n += (size_t)snprintf(text + n, size - n, "%x 3 1\n", base);
+				break;
+			case 1:
+				n += (size_t)snprintf(text + n, size - n, "%x 2 0\n%x 0 1\n", base,
+						      base + 6);
+				break;
+			case 2:
+			case 3:
+			case 4:
+				n += (size_t)snprintf(text + n, size - n, "%x 0 1\n%x 1 2\n",
+						      base + 1, base + 4);
+				break;
+			default:
+				break;
+			}
+			assert_true(n + 64 < size);
+		}
+	}
+	return n;
+}
+
+static int make_files(void **state)
+{
+	size_t size = 1 << 23, n, packed;
+	char *text = malloc(size), *data = malloc(ZSTD_compressBound(size));
+	FILE *f;
+
+	(void)state;
+	if (!text || !data || !mkdtemp(folder))
+		return -1;
+	n = make_layout(text, size, BLOCKS);
+	spit(path("small.txt"), text, n);
+	packed = ZSTD_compress(data, ZSTD_compressBound(size), text, n, 3);
+	spit(path("small.live.zst"), data, packed);
+	spit(path("torn.zst"), data, packed / 2);
+	n = make_layout(text, size, 8 * BLOCKS);
+	spit(path("larger.txt"), text, n);
+	spit(path("empty"), "", 0);
+	spit(path("wrong"), "100 0 1\n100 zero 1\n", 20);
+	spit(path("full"), "200 9 1\n", 8);
+	f = fopen(path("huge"), "w");
+	for (unsigned b = 1; f && b <= 400000; b++)
+		fprintf(f, "%x 9 1\n", b * 512);
+	if (!f || fclose(f))
+		return -1;
+	free(text);
+	free(data);
+	return 0;
+}
+
+static int remove_files(void **state)
+{
+	static const char *const names[] = { "small.txt", "small.live.zst", "torn.zst",
+					     "empty",	  "wrong",	    "full",
+					     "huge",	  "larger.txt",	    "out",
+					     "err" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		unlink(path(names[i]));
+	return rmdir(folder);
+}
+
+static void other_commands(void **state)
+{
+	struct outcome o;
+
+	(void)state;
+	o = run("version");
+	assert_int_equal(o.status, 0);
+	assert_int_equal(strncmp(o.out, "quire ", 6), 0);
+	assert_int_equal(lines(o.out), 1);
+	done(&o);
+	o = run("help");
+	assert_int_equal(o.status, 0);
+	assert_non_null(strstr(o.out, "squeeze"));
+	done(&o);
+	o = run("squeeze --help");
+	assert_int_equal(o.status, 0);
+	assert_non_null(strstr(o.out, "--refuse"));
+	done(&o);
+}
+
+/* One clear line on stderr, nothing on stdout, exit 2. */
+static void bad_input(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"sqeeze",
+		"''",
+		"--nope",
+		"version now",
+		"squeeze --nope",
+		"squeeze -x",
+		"squeeze extra",
+		"squeeze ''",
+		"squeeze --pins",
+		"squeeze --pins ''",
+		"squeeze --pins nan",
+		"squeeze --pins inf",
+		"squeeze --pins -1",
+		"squeeze --pins=-0",
+		"squeeze --pins 100.5",
+		"squeeze --pins 1e3",
+		"squeeze --pins 2x",
+		"squeeze --pins 0x2",
+		"squeeze --pins 2%",
+		"squeeze --refuse nan",
+		"squeeze --refuse -0.1",
+		"squeeze --refuse 101",
+		"squeeze --refuse ''",
+		"squeeze --pins 60 --refuse 60",
+		"squeeze --load 0",
+		"squeeze --load -1",
+		"squeeze --load 1.5",
+		"squeeze --load 1025",
+		"squeeze --load 99999999999999999999",
+		"squeeze --load ''",
+		"squeeze --load two",
+		"squeeze --seed -1",
+		"squeeze --seed ''",
+		"squeeze --seed 9223372036854775808",
+		"squeeze --seed 12z",
+		"squeeze --seed",
+		"squeeze --json=yes",
+		"squeeze --layout",
+		"squeeze --layout ''",
+		"squeeze --layout /nonexistent/layout",
+		"squeeze --layout /",
+		"squeeze --json --layout /nonexistent/layout",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct outcome o = run("%s", bad[i]);
+
+		if (o.status != 2 || lines(o.err) != 1 || *o.out)
+			print_error("quire %s: exit %d, said '%s' and '%s'\n", bad[i], o.status,
+				    o.err, o.out);
+		assert_int_equal(o.status, 2);
+		assert_int_equal(lines(o.err), 1);
+		assert_string_equal(o.out, "");
+		assert_int_equal(strncmp(o.err, "quire", 5), 0);
+		done(&o);
+	}
+}
+
+static void bad_layouts(void **state)
+{
+	static const char *const bad[] = { "torn.zst", "empty", "wrong" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct outcome o = run("squeeze --layout %s", path(bad[i]));
+
+		assert_int_equal(o.status, 2);
+		assert_int_equal(lines(o.err), 1);
+		assert_non_null(strstr(o.err, bad[i]));
+		assert_string_equal(o.out, "");
+		done(&o);
+	}
+}
+
+static void too_little_memory(void **state)
+{
+	struct sysinfo info;
+	struct outcome o;
+
+	(void)state;
+	if (sysinfo(&info) || (uint64_t)info.totalram * info.mem_unit > 700ull << 30)
+		skip();
+	o = run("squeeze --layout %s", path("huge"));
+	assert_int_equal(o.status, 2);
+	assert_int_equal(lines(o.err), 1);
+	assert_non_null(strstr(o.err, "memory"));
+	done(&o);
+}
+
+/* The table, line by line, and nothing for terminals in it. */
+static void table(void **state)
+{
+	static const char *const starts[] = {
+		"layout   ",	       "in use   ",	"                          without owners",
+		"2 MiB pages freed  ", "bytes moved  ", "under load  ",
+		"stays       ",	       "PASS        ",
+	};
+	static const char *const names[] = { "small.txt", "small.live.zst" };
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		struct outcome o = run("squeeze --refuse 0.5 --layout %s", path(names[k]));
+		const char *at = o.out;
+
+		if (o.status)
+			print_error("%s%s", o.out, o.err);
+		assert_int_equal(o.status, 0);
+		assert_string_equal(o.err, "");
+		assert_int_equal(lines(o.out), 8);
+		assert_null(strchr(o.out, '\033'));
+		assert_null(strchr(o.out, '\r'));
+		assert_int_equal(strncmp(o.out, "layout   small: ", 16), 0);
+		for (size_t i = 0; i < 8; i++) {
+			assert_int_equal(strncmp(at, starts[i], strlen(starts[i])), 0);
+			at = strchr(at, '\n') + 1;
+		}
+		assert_non_null(strstr(o.out, "\n                          "
+					      "without owners      quire   possible\n"));
+		assert_non_null(strstr(o.out, "of legacy, pinned at "));
+		assert_non_null(strstr(o.out, "tools/squeeze/legacy.c:"));
+		assert_non_null(strstr(o.out, ", 0 wrong bytes; a stall p99.9 "));
+		done(&o);
+	}
+}
+
+static json_t *get(json_t *o, const char *key)
+{
+	json_t *value = json_object_get(o, key);
+
+	if (!value)
+		print_error("no key %s\n", key);
+	assert_non_null(value);
+	return value;
+}
+
+static long long whole(json_t *o, const char *key)
+{
+	json_t *value = get(o, key);
+
+	assert_true(json_is_integer(value));
+	return json_integer_value(value);
+}
+
+static double real(json_t *o, const char *key)
+{
+	json_t *value = get(o, key);
+
+	assert_true(json_is_number(value));
+	return json_number_value(value);
+}
+
+/* Exactly one object, exactly these keys, and what they say agrees. */
+static void json_object_is_whole(void **state)
+{
+	struct outcome o =
+		run("squeeze --json --seed 7 --pins 10 --refuse 0.5 --load 2 --layout %s",
+		    path("small.txt"));
+	json_t *all, *part, *blocker;
+	json_error_t error;
+	long long folios;
+
+	(void)state;
+	assert_int_equal(o.status, 0);
+	assert_string_equal(o.err, "");
+	all = json_loads(o.out, JSON_REJECT_DUPLICATES, &error);
+	assert_non_null(all);
+	assert_int_equal(json_object_size(all), 11);
+	assert_string_equal(json_string_value(get(all, "schema")), "quire-squeeze-1");
+	assert_string_equal(json_string_value(get(all, "verdict")), "PASS");
+	assert_int_equal(whole(all, "seed"), 7);
+
+	part = get(all, "layout");
+	assert_int_equal(json_object_size(part), 4);
+	assert_string_equal(json_string_value(get(part, "file")), path("small.txt"));
+	assert_int_equal(whole(part, "blocks"), BLOCKS);
+	assert_true(whole(part, "live_bytes") > 0);
+	folios = whole(part, "folios");
+	assert_int_equal(whole(all, "in_use"), (folios * 10 + 50) / 100);
+	assert_int_equal(whole(all, "refusing"), (folios * 5 + 500) / 1000);
+
+	part = get(all, "without_owners");
+	assert_int_equal(json_object_size(part), 2);
+	assert_true(whole(part, "runs") < whole(get(all, "quire"), "runs"));
+	assert_true(whole(part, "bytes_moved") >= 0);
+
+	part = get(all, "quire");
+	assert_int_equal(json_object_size(part), 7);
+	assert_int_equal(whole(part, "runs"), whole(get(all, "possible"), "runs"));
+	assert_true(whole(part, "bytes_moved") >= whole(part, "lower_bound_bytes"));
+	assert_true(whole(part, "bytes_recopied") >= 0);
+	assert_true(real(part, "seconds") > 0);
+	assert_true(real(part, "gb_per_s") > 0);
+	assert_true(real(part, "copy_limit_gb_per_s") > 0);
+	assert_int_equal(json_object_size(get(all, "possible")), 1);
+
+	part = get(all, "load");
+	assert_int_equal(json_object_size(part), 5);
+	assert_true(whole(part, "accesses") > 0);
+	assert_int_equal(whole(part, "wrong_bytes"), 0);
+	assert_true(real(part, "stall_p50_us") <= real(part, "stall_p999_us"));
+	assert_true(real(part, "stall_p999_us") <= real(part, "stall_max_us"));
+
+	part = get(all, "blockers");
+	assert_int_equal(json_array_size(part), 1);
+	blocker = json_array_get(part, 0);
+	assert_int_equal(json_object_size(blocker), 6);
+	assert_string_equal(json_string_value(get(blocker, "owner")), "legacy");
+	assert_string_equal(json_string_value(get(blocker, "reason")), "pinned long");
+	assert_non_null(strstr(json_string_value(get(blocker, "site")), "legacy.c:"));
+	assert_true(whole(blocker, "thread") > 0);
+	assert_true(real(blocker, "age_seconds") > 0);
+	assert_int_equal(whole(blocker, "folios"), whole(all, "refusing"));
+	json_decref(all);
+	done(&o);
+}
+
+/* The same seed chooses the same folios. */
+static void seeds(void **state)
+{
+	long long moved[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		struct outcome o = run("squeeze --json --seed %u --refuse 0.5 --layout %s", i / 2,
+				       path("small.txt"));
+		json_t *all = json_loads(o.out, 0, NULL);
+
+		assert_int_equal(o.status, 0);
+		moved[i] = whole(get(all, "without_owners"), "bytes_moved") +
+			   whole(get(all, "without_owners"), "runs");
+		json_decref(all);
+		done(&o);
+	}
+	assert_int_equal(moved[0], moved[1]);
+	assert_int_not_equal(moved[0], moved[2]);
+}
+
+static void shares(void **state)
+{
+	static const char *const pass[] = { "--pins 100 --refuse 0", "--pins 99.5 --refuse 0.5",
+					    "--pins 0.5 --refuse 0",
+					    "--pins 50 --refuse 1 --load 3" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pass) / sizeof(pass[0]); i++) {
+		struct outcome o = run("squeeze %s --layout %s", pass[i], path("small.txt"));
+
+		if (o.status)
+			print_error("%s: %s%s", pass[i], o.out, o.err);
+		assert_int_equal(o.status, 0);
+		done(&o);
+	}
+}
+
+/* Nothing to move is nothing shown: the line says so. */
+static void failing(void **state)
+{
+	struct outcome o = run("squeeze --pins 0 --refuse 0 --layout %s", path("full"));
+
+	(void)state;
+	assert_int_equal(o.status, 1);
+	assert_non_null(strstr(o.out, "\nFAIL        no access met a page on the move"));
+	done(&o);
+	o = run("squeeze --json --pins 0 --refuse 0 --layout %s", path("full"));
+	assert_int_equal(o.status, 1);
+	assert_non_null(strstr(o.out, "\"verdict\": \"FAIL\""));
+	assert_int_equal(lines(o.err), 1);
+	done(&o);
+}
+
+/* Reads what the child prints until it has printed `word`, or ends. */
+static bool read_until(int fd, char *text, size_t size, size_t *n, const char *word)
+{
+	ssize_t got;
+
+	while (*n + 1 < size) {
+		if (word && strstr(text, word))
+			return true;
+		got = read(fd, text + *n, size - 1 - *n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return false;
+		*n += (size_t)got;
+		text[*n] = '\0';
+	}
+	return false;
+}
+
+static void interrupted_early(void **state)
+{
+	static const int signals[] = { SIGINT, SIGTERM };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		char text[8192] = "", line[] = "squeeze", *argv[ARGS];
+		size_t n = 0;
+		int fd[2];
+		pid_t child;
+
+		split(line, argv);
+		assert_int_equal(pipe(fd), 0);
+		fflush(NULL);
+		child = fork();
+		if (!child) {
+			dup2(fd[1], STDOUT_FILENO);
+			close(fd[0]);
+			close(fd[1]);
+			execv(quire, argv);
+			_exit(99);
+		}
+		close(fd[1]);
+		assert_true(read_until(fd[0], text, sizeof(text), &n, "\nin use "));
+		assert_int_equal(kill(child, signals[i]), 0);
+		read_until(fd[0], text, sizeof(text), &n, NULL);
+		close(fd[0]);
+		assert_int_equal(wait_for(child), 1);
+		assert_non_null(strstr(text, "\nINTERRUPTED "));
+		assert_non_null(strstr(text, "\n2 MiB pages freed "));
+	}
+}
+
+/* On a terminal, and Ctrl-C on it while memory is moved. */
+static void on_a_terminal(const char *type, const char *no_color, bool interrupt, char *text,
+			  size_t size, int *status)
+{
+	static struct winsize window = { .ws_row = 50, .ws_col = 100 };
+	char line[256], *argv[ARGS];
+	size_t n = 0;
+	pid_t child;
+	int fd;
+
+	snprintf(line, sizeof(line), "squeeze --refuse 0.5 --layout %s",
+		 path(interrupt ? "larger.txt" : "small.txt"));
+	split(line, argv);
+	text[0] = '\0';
+	fflush(NULL);
+	child = forkpty(&fd, NULL, NULL, &window);
+	assert_true(child >= 0);
+	if (!child) {
+		setenv("TERM", type, 1);
+		setenv("LC_ALL", "C.UTF-8", 1);
+		unsetenv("COLORTERM");
+		setenv("NO_COLOR", no_color, 1);
+		execv(quire, argv);
+		_exit(99);
+	}
+	if (interrupt) {
+		assert_true(read_until(fd, text, size, &n, "moving under load"));
+		assert_int_equal(write(fd, "\003", 1), 1);
+	}
+	read_until(fd, text, size, &n, NULL);
+	*status = wait_for(child);
+	close(fd);
+}
+
+static void terminal(void **state)
+{
+	size_t size = 1 << 20;
+	char *text = malloc(size);
+	int status;
+
+	(void)state;
+	assert_non_null(text);
+	on_a_terminal("xterm-256color", "", false, text, size, &status);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(text, "comparing all bytes"));
+	assert_non_null(strstr(text, "\033[Kbefore   \033[38;5;"));
+	assert_non_null(strstr(text, "\nafter    \033[38;5;"));
+	assert_non_null(strstr(text, "\nPASS "));
+
+	on_a_terminal("xterm", "1", true, text, size, &status);
+	assert_null(strstr(text, "\033[3"));
+	assert_null(strstr(text, "\033[4"));
+	/* the moves may be over before the key is seen */
+	if (status)
+		assert_non_null(strstr(text, "\nINTERRUPTED "));
+	else
+		assert_non_null(strstr(text, "\nPASS "));
+	assert_non_null(strstr(text, ", 0 wrong bytes"));
+
+	free(text);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(other_commands), cmocka_unit_test(bad_input),
+		cmocka_unit_test(bad_layouts),	  cmocka_unit_test(too_little_memory),
+		cmocka_unit_test(table),	  cmocka_unit_test(json_object_is_whole),
+		cmocka_unit_test(seeds),	  cmocka_unit_test(shares),
+		cmocka_unit_test(failing),	  cmocka_unit_test(interrupted_early),
+		cmocka_unit_test(terminal),
+	};
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s QUIRE\n", argv[0]);
+		return 2;
+	}
+	quire = argv[1];
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, make_files, remove_files);
+}
