@@ -345,8 +345,8 @@ static void test_reader_across_a_publication(void **state)
 	assert_int_equal(move_folio(o.it.folio, QUIRE_ASYNC, 0).code, 0);
 	assert_int_not_equal(at_frame(&o.it), o.old);
 	/* Now everything else is given away and written over. */
-	while (n < 512 && !quire_folio_create_with(o.p.owner, QUIRE_FOLIO(.private_data = NULL),
-						   &folio)) {
+	while (n < 512 &&
+	       !quire_folio_create_with(o.p.owner, QUIRE_FOLIO(.private_data = NULL), &folio)) {
 		void *content = quire_pin(folio);
 
 		memset(content, 0xff, 4096);
@@ -613,8 +613,8 @@ static void test_unpin_in_every_order(void **state)
 
 				for (size_t j = 0; j <= i; j++)
 					held &= orders[o][j] != k;
-				assert_int_equal(
-					move_folio(it[k].folio, QUIRE_ASYNC, 0).code != 0, held);
+				assert_int_equal(move_folio(it[k].folio, QUIRE_ASYNC, 0).code != 0,
+						 held);
 			}
 		}
 		/* Whatever the order was, eight pins have a slot each. */
@@ -704,9 +704,9 @@ static void test_the_ninth_pin_spills_and_is_named_as_the_others(void **state)
 		}
 		/* First in first out, last in first out, and every other one first. */
 		for (size_t i = 0; i < COUNT_OF(it); i++) {
-			size_t k = round == 0 ? i :
-				   round == 1 ? COUNT_OF(it) - 1 - i :
-						(i * 2) % COUNT_OF(it);
+			size_t k = round == 0	? i
+				   : round == 1 ? COUNT_OF(it) - 1 - i
+						: (i * 2) % COUNT_OF(it);
 
 			quire_unpin(it[k].folio);
 			d = (struct deed){ .folio = it[k].folio, .mode = QUIRE_ASYNC };
@@ -787,6 +787,8 @@ static void test_a_thread_that_is_gone_is_named(void **state)
 	assert_int_equal(move.who.why, QUIRE_REASON_THREAD_GONE);
 	/* Nobody is left to release that pin: it does not keep the quire. */
 	end_quire(haunted);
+	assert_int_equal(it.freed, 1);
+	assert_int_equal(it.free_reason, QUIRE_FREE_DESTROY);
 }
 
 static struct item *handlers_;
@@ -951,10 +953,10 @@ static void test_a_read_section_cannot_move(void **state)
 
 	(void)state;
 	one_start(&o);
-	assert_int_equal(quire_plan_create(o.q, QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = 512,
-							   .count = 1),
-					   &plan),
-			 0);
+	assert_int_equal(
+		quire_plan_create(
+			o.q, QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = 512, .count = 1), &plan),
+		0);
 	move = (struct quire_move){ .folio = o.it.folio };
 	assert_int_equal(quire_read_enter(), 0);
 	assert_int_equal(quire_move_folios(o.q, &move, 1, QUIRE_ASYNC, 0), -EDEADLK);

@@ -13,11 +13,13 @@
  * every folio is whole, created = freed, isolated = moved + putbacks + freed_isolated, free ops =
  * folios of owners that have one, and all frames are free.
  *
- * QUIRE_SEED and QUIRE_STRESS_OPS (of each thread) are read from the environment; the seed is
- * printed. Threads race, so a seed repeats what each thread does, not how they interleave.
+ * QUIRE_SEED and QUIRE_STRESS_OPS (of each mutator; the others go on as long as they do) are read
+ * from the environment; the seed is printed. Threads race, so a seed repeats what each thread does,
+ * not how they interleave.
  */
 #include "support.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 #define SLOTS 192
@@ -27,7 +29,11 @@
 #define MOVERS 2
 #define OWNERS 3
 #define HELD 6 /* long pins of one mutator at once */
-#define DEFAULT_OPS 20000
+#if QUIRE_TSAN_
+#define DEFAULT_OPS 25000 /* of each mutator: some seconds everywhere */
+#else
+#define DEFAULT_OPS 150000
+#endif
 
 struct slot {
 	pthread_mutex_t lock;
@@ -43,6 +49,7 @@ struct table {
 	struct slot slot[SLOTS];
 	uint64_t ops;
 	uint64_t seed;
+	unsigned mutating; /* atomic: mutators that have not finished */
 	/* found by the threads; atomic */
 	uint64_t wrong, reads, read_retries, read_dead, moved, not_moved, plans, runs;
 	uint64_t freed_told, full;
@@ -51,7 +58,6 @@ struct table {
 struct worker {
 	struct table *t;
 	uint64_t rng;
-	uint64_t done;
 	struct hand hand;
 	struct {
 		struct quire_pin *pin;
@@ -65,6 +71,13 @@ static void wrong(const char *what, uint64_t slot)
 {
 	if (BUMP(&table_.wrong) <= 10)
 		fprintf(stderr, "wrong: %s, slot %llu\n", what, (unsigned long long)slot);
+}
+
+/* Now and then the others get the processor at the worst moment. */
+static void let_others(uint64_t dice)
+{
+	if (dice % 64 == 0)
+		sched_yield();
 }
 
 /* --- owners: one without ops, two that answer as they please ------------------------------- */
@@ -103,6 +116,7 @@ static int moody_migrate(struct quire_batch *batch, enum quire_mode mode, void *
 		else if (dice() % 16 == 0 && quire_pin(folio))
 			quire_unpin(folio);
 	}
+	let_others(dice());
 	if (d == 0)
 		return -EAGAIN;
 	if (d == 1)
@@ -225,6 +239,7 @@ static void rewrite(struct slot *s, uint64_t number)
 	sequence_begin(s);
 	write_all(s, number, content);
 	sequence_end(s);
+	let_others(s->generation);
 	check_all(s, number, content);
 	quire_unpin(s->folio);
 }
@@ -276,7 +291,7 @@ static void mutate(void *arg)
 	struct worker *w = arg;
 	struct table *t = w->t;
 
-	for (w->done = 0; w->done < t->ops; w->done++) {
+	for (uint64_t done = 0; done < t->ops; done++) {
 		uint32_t number = (uint32_t)(prng(&w->rng) % SLOTS);
 		struct slot *s = &t->slot[number];
 		uint64_t what = prng(&w->rng) % 16;
@@ -303,16 +318,18 @@ static void mutate(void *arg)
 	}
 	for (size_t k = 0; k < HELD; k++)
 		quire_unpin_long(w->held[k].pin);
+	__atomic_sub_fetch(&t->mutating, 1u, __ATOMIC_SEQ_CST);
 }
 
 /* --- readers ------------------------------------------------------------------------------ */
 
-#define PEEK 32 /* words */
+#define PEEK 512 /* words at most */
 
 static void read_one(struct table *t, struct worker *w, uint32_t number)
 {
 	struct slot *s = &t->slot[number];
 	uint64_t words[PEEK], before, after, first, offset;
+	uint64_t n = prng(&w->rng) % 4 ? 16 : PEEK;
 	struct quire_folio *folio;
 	struct quire_view view;
 
@@ -326,15 +343,16 @@ static void read_one(struct table *t, struct worker *w, uint32_t number)
 			BUMP(&t->read_dead);
 			return;
 		}
-		offset = prng(&w->rng) % ((quire_folio_bytes(folio) / 8) - PEEK + 1);
-		quire_read_bytes(words, view.data + offset * 8, sizeof(words));
+		offset = prng(&w->rng) % ((quire_folio_bytes(folio) / 8) - n + 1);
+		let_others(prng(&w->rng));
+		quire_read_bytes(words, view.data + offset * 8, n * 8);
 		if (!quire_view_stale(folio, view))
 			break;
 		BUMP(&t->read_retries);
 	}
 	BUMP(&t->reads);
 	/* Whoever writes: it is this slot's, and these words stand at this place. */
-	for (uint64_t i = 0; i < PEEK; i++) {
+	for (uint64_t i = 0; i < n; i++) {
 		if (words[i] >> 48 == number && (words[i] & 0xffffff) == offset + i)
 			continue;
 		wrong("content in a section", number);
@@ -345,7 +363,7 @@ static void read_one(struct table *t, struct worker *w, uint32_t number)
 	if (before != after || before & 1)
 		return; /* written or replaced meanwhile: the generations may differ */
 	first = words[0] >> 24;
-	for (uint64_t i = 1; i < PEEK; i++)
+	for (uint64_t i = 1; i < n; i++)
 		if (words[i] >> 24 != first)
 			wrong("a torn generation in a section", number);
 }
@@ -355,14 +373,14 @@ static void read_all(void *arg)
 	struct worker *w = arg;
 	struct table *t = w->t;
 
-	for (w->done = 0; w->done < t->ops;) {
+	while (SEE(&t->mutating)) {
 		uint64_t n = 1 + prng(&w->rng) % 8;
 
 		if (quire_read_enter()) {
 			wrong("a section cannot be entered", 0);
 			return;
 		}
-		for (; n; n--, w->done++)
+		for (; n; n--)
 			read_one(t, w, (uint32_t)(prng(&w->rng) % SLOTS));
 		quire_read_leave();
 	}
@@ -445,7 +463,7 @@ static void move_all(void *arg)
 	struct worker *w = arg;
 	struct table *t = w->t;
 
-	for (w->done = 0; w->done < t->ops; w->done += 100) {
+	while (SEE(&t->mutating)) {
 		if (prng(&w->rng) % 8 == 0)
 			plan_some(t, w);
 		else
@@ -499,6 +517,7 @@ static void test_stress_three_roles(void **state)
 
 	(void)state;
 	t->seed = seed_of("stress", 20261121);
+	t->mutating = MUTATORS;
 	t->ops = number_of("QUIRE_STRESS_OPS", DEFAULT_OPS);
 	t->q = make_quire(BLOCKS);
 	assert_int_equal(quire_owner_create(t->q, "moody", &moody_ops, t, &t->owner[0]), 0);

@@ -7,6 +7,8 @@
  */
 #include "support.h"
 
+#include <unistd.h>
+
 #define SMALL 24
 #define LARGE 4
 
@@ -124,18 +126,45 @@ static void visit(const struct operation *op)
 
 /* --- the operations ----------------------------------------------------------------------- */
 
+/* The number that the next file would get: the same as before if none was left open. */
+static int next_file(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+static unsigned arenas_mapped(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned n = 0;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		n += strstr(line, "memfd:quire") != NULL;
+	CHECK(maps != NULL);
+	if (maps)
+		fclose(maps);
+	return n;
+}
+
 static int run_quire_create(struct scene *s)
 {
 	struct quire *q = (struct quire *)s;
+	unsigned mapped = arenas_mapped();
+	int file = next_file();
 	int code = quire_create(QUIRE_OPTIONS(.arena_bytes = 4 << 20), &q);
 
 	if (code) {
 		CHECK(q == NULL);
-		return code;
+	} else {
+		CHECK(stats_of(q).frames_free == 1024);
+		CHECK(quire_destroy(q) == 0);
 	}
-	CHECK(stats_of(q).frames_free == 1024);
-	CHECK(quire_destroy(q) == 0);
-	return 0;
+	CHECK(next_file() == file);
+	CHECK(arenas_mapped() == mapped);
+	return code;
 }
 
 static void test_undo_quire_create(void **state)
