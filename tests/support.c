@@ -49,7 +49,7 @@ uint64_t seed_of(const char *what, uint64_t otherwise)
 {
 	uint64_t seed = number_of("QUIRE_SEED", otherwise);
 
-	printf("%s: QUIRE_SEED=%llu\n", what, (unsigned long long)seed);
+	printf("# %s: QUIRE_SEED=%llu\n", what, (unsigned long long)seed);
 	fflush(stdout);
 	return seed;
 }
@@ -573,6 +573,12 @@ void hand_do(struct hand *hand, void (*fn)(void *), void *arg)
 }
 
 void hand_stop(struct hand *hand)
+{
+	hand_wait(hand);
+	hand_join(hand);
+}
+
+void hand_join(struct hand *hand)
 {
 	pthread_mutex_lock(&hand->lock);
 	hand->stop = true;

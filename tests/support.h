@@ -207,6 +207,8 @@ void hand_post(struct hand *hand, void (*fn)(void *), void *arg);
 void hand_wait(struct hand *hand);
 void hand_do(struct hand *hand, void (*fn)(void *), void *arg);
 void hand_stop(struct hand *hand);
+/* The same, however long what it does takes. */
+void hand_join(struct hand *hand);
 
 /* Things for hands and points to do; arg is a struct deed. */
 struct deed {

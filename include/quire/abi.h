@@ -80,7 +80,7 @@ struct quire_owner_head_ {
 
 /* One short pin: a hazard pointer with its call site. */
 struct quire_slot_ {
-	struct quire_folio *folio; /* atomic; NULL: no pin */
+	struct quire_folio *folio; /* atomic; NULL or 1: no pin */
 	const char *site;          /* atomic; stored before folio */
 };
 

@@ -37,6 +37,7 @@ struct execution {
 	uint64_t failed; /* folios that were given up */
 	bool last;       /* the round after which nothing is tried again */
 	bool gave_up;    /* a window was given up since the plan was computed */
+	bool reader;     /* a reader keeps old places: no other window would become free either */
 	int stop;        /* why it ends early, or 0 */
 };
 
@@ -156,6 +157,12 @@ static void give_up_refused(struct execution *x)
 	}
 }
 
+/* Then what was to be tried again stays, and is named. */
+static bool out_of_time(const struct execution *x)
+{
+	return x->budget.deadline_ns && os_clock_ns() - x->start >= x->budget.deadline_ns;
+}
+
 static void settle_entry(struct execution *x, struct batch_entry *e)
 {
 	struct plan_window *w = window_of(x, e);
@@ -167,7 +174,8 @@ static void settle_entry(struct execution *x, struct batch_entry *e)
 		break;
 	case ENTRY_AGAIN:
 		/* Every folio that stays is named, not just the first of its window. */
-		if (e->who.why != QUIRE_REASON_CANCELED && (x->last || retry_is_vain(&e->who)))
+		if (e->who.why != QUIRE_REASON_CANCELED &&
+		    (x->last || out_of_time(x) || retry_is_vain(&e->who)))
 			learn(x, w, &e->who);
 		break;
 	case ENTRY_FAILED:
@@ -204,7 +212,7 @@ static void check_budget(struct execution *x)
 		return;
 	if (x->budget.progress && x->budget.progress(x->budget.arg, &x->r))
 		x->stop = -ECANCELED;
-	else if (x->budget.deadline_ns && x->r.elapsed_ns >= x->budget.deadline_ns)
+	else if (out_of_time(x))
 		x->stop = -ETIMEDOUT;
 }
 
@@ -318,6 +326,7 @@ static void give_up_unfinished(struct execution *x)
 		plan_blocker_at(x->plan, w->number, QUIRE_REASON_READER, &who);
 		who.thread = reader ? load_relaxed(&reader->tid) : 0;
 		learn(x, w, &who);
+		x->reader |= reader != NULL;
 	}
 }
 
@@ -377,7 +386,7 @@ static int execute(struct execution *x)
 		run_rounds(x);
 		unreserve(x);
 		count_waste(x);
-		if (x->stop || !x->gave_up || x->r.replans == REPLANS_MAX)
+		if (x->stop || !x->gave_up || x->reader || x->r.replans == REPLANS_MAX)
 			break;
 		/* Windows already free are chosen again: they cost nothing. */
 		unclaim(x);

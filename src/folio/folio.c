@@ -249,7 +249,7 @@ static int hazards_gather(struct hazards *h)
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			/* acquire: what was read or stored under a pin that is gone is done */
 			folio = load_acquire(&t->pub.slot[i].folio);
-			if (!folio)
+			if (!folio || folio == SLOT_HOLE)
 				continue;
 			grown = mem_grow(h->folio, &h->capacity, h->n + 1,
 					 sizeof(struct quire_folio *));

@@ -175,11 +175,46 @@ static void *spill(struct quire_folio *folio, const char *site)
 	return quire_pin_address(pin);
 }
 
+/* Lowers the top below the holes; above the top every slot is empty. */
+static void trim_holes(struct quire_thread_ *pub)
+{
+	uint32_t n = pub->npins;
+
+	while (n && load_relaxed(&pub->slot[n - 1].folio) == SLOT_HOLE)
+		n--;
+	pub->npins = n;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	for (; n < QUIRE_SHORT_PINS; n++)
+		if (load_relaxed(&pub->slot[n].folio) == SLOT_HOLE)
+			store_release(&pub->slot[n].folio, NULL);
+}
+
+/* Counts a slot: the one at the top, or a hole where there is none. NULL: eight pins are held. */
+static struct quire_slot_ *slot_take(struct quire_thread_ *pub)
+{
+	if (pub->npins == QUIRE_SHORT_PINS)
+		trim_holes(pub);
+	if (pub->npins < QUIRE_SHORT_PINS)
+		return &pub->slot[pub->npins++];
+	for (uint32_t i = 0; i < QUIRE_SHORT_PINS; i++)
+		if (load_relaxed(&pub->slot[i].folio) == SLOT_HOLE)
+			return &pub->slot[i];
+	return NULL;
+}
+
+/* Empties a slot of any place. release: the mover that finds it so sees all stored under the pin. */
+static void slot_drop(struct quire_thread_ *pub, struct quire_slot_ *slot)
+{
+	store_release(&slot->folio, SLOT_HOLE);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	trim_holes(pub);
+}
+
 void *quire_pin_slow_(struct quire_folio *folio, const char *site)
 {
 	struct thread *t = thread_self();
+	struct quire_slot_ *slot;
 	uint64_t word;
-	uint32_t i;
 
 	for (;;) {
 		word = load_acquire(&folio->word_);
@@ -189,12 +224,12 @@ void *quire_pin_slow_(struct quire_folio *folio, const char *site)
 			folio_wait_moving(folio);
 			continue;
 		}
-		if (!t || t->pub.npins >= QUIRE_SHORT_PINS)
+		slot = t ? slot_take(&t->pub) : NULL;
+		if (!slot)
 			return spill(folio, site);
-		i = t->pub.npins++;
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-		store_relaxed(&t->pub.slot[i].site, site);
-		store_release(&t->pub.slot[i].folio, folio);
+		store_relaxed(&slot->site, site);
+		store_release(&slot->folio, folio);
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		if (t->pub.fence)
 			QUIRE_FENCE_FULL_();
@@ -203,16 +238,11 @@ void *quire_pin_slow_(struct quire_folio *folio, const char *site)
 		if (!(word & (QUIRE_MOVING_ | QUIRE_DEAD_)))
 			return folio->owner_->head.base +
 			       ((size_t)word_frame(word) << QUIRE_FRAME_SHIFT);
-		store_release(&t->pub.slot[i].folio, NULL);
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-		t->pub.npins = i;
+		slot_drop(&t->pub, slot);
 	}
 }
 
-/*
- * Not the latest pin of this thread: an older slot, or a spilled pin. A slot that is emptied below
- * the top stays counted until those above it are gone.
- */
+/* Not the latest pin of this thread: an older slot, or a spilled pin. */
 void quire_unpin_slow_(struct quire_folio *folio)
 {
 	struct thread *t = thread_self();
@@ -242,12 +272,9 @@ void quire_unpin_slow_(struct quire_folio *folio)
 	for (uint32_t i = t->pub.npins; i-- > 0;) {
 		if (load_relaxed(&t->pub.slot[i].folio) != folio)
 			continue;
-		store_release(&t->pub.slot[i].folio, NULL);
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		slot_drop(&t->pub, &t->pub.slot[i]);
 		break;
 	}
-	while (t->pub.npins && !load_relaxed(&t->pub.slot[t->pub.npins - 1].folio))
-		t->pub.npins--;
 }
 
 void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,

@@ -18,9 +18,12 @@ static uint32_t initialised; /* atomic; set under init_lock */
 
 static bool holds_pins(const struct thread *t)
 {
-	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++)
-		if (load_acquire(&t->pub.slot[i].folio))
+	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
+		struct quire_folio *folio = load_acquire(&t->pub.slot[i].folio);
+
+		if (folio && folio != SLOT_HOLE)
 			return true;
+	}
 	return false;
 }
 

@@ -54,6 +54,13 @@ struct thread {
 	struct quire_batch batch;
 };
 
+/*
+ * A pin that went out of order leaves a hole below the top of the slots: counted, but free to be
+ * used again. Not the same as an empty slot below the top, which is one that an interrupted pin has
+ * counted and not filled yet: a signal handler must leave that one alone. Equals no folio.
+ */
+#define SLOT_HOLE ((struct quire_folio *)(uintptr_t)1)
+
 /* This thread's record; NULL: no memory, or a child of fork() without a quire of its own. */
 struct thread *thread_self(void);
 /*

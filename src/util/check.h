@@ -5,7 +5,7 @@
  *  cheap     what a caller can get wrong is checked always, and answered with an error or a message
  *            to the log callback; there is no macro for it
  *  internal  CHECK(): what only a fault of the library can make false. On in libquire-points.a, or
- *            everywhere with -Dasserts=enabled; it traps, so that a debugger stands at the place
+ *            everywhere with -Dasserts=true; it traps, so that a debugger stands at the place
  *  whole     node_validate() and folios_validate(): the invariants at the head of node.h and
  *            folios.h, over everything; tests call them when nothing runs
  */

@@ -374,7 +374,8 @@ struct chase {
 	struct quire *q;
 };
 
-/* Isolates and moves whatever lives in the arena, as a plan finds it: by place, not by reference. */
+/* Isolates and moves whatever lives in the arena, as a plan finds it: by place, not by reference.
+ */
 static void chase(void *arg)
 {
 	struct chase *c = arg;

@@ -35,7 +35,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (ftruncate(fd, 0) || pwrite(fd, data, size, 0) != (ssize_t)size)
 		abort();
 	error = layout_read_within(path, &limits, &l, err, sizeof(err));
-	if (error ? !err[0] || strchr(err, '\n') || l.items : !l.n || l.n > limits.items)
+	if (error) {
+		if (!err[0] || strchr(err, '\n') || l.items)
+			abort();
+		return 0;
+	}
+	if (!l.n || l.n > limits.items)
 		abort();
 	for (size_t i = 0; i < l.n; i++) {
 		uint64_t at = (uint64_t)l.items[i].block * LAYOUT_BLOCK_FRAMES + l.items[i].offset;

@@ -38,4 +38,13 @@ void arena_make(struct arena_random *random, enum arena_kind kind, struct arena_
 /* Prints what it takes to see a failure by eye. */
 void arena_print(const struct oracle_arena *arena);
 
+/* assert_true() that shows the arena first. For programs that include cmocka.h. */
+#define ARENA_CHECK(arena, what)                                                                   \
+	do {                                                                                       \
+		if (!(what)) {                                                                     \
+			arena_print(arena);                                                        \
+			fail_msg("%s", #what);                                                     \
+		}                                                                                  \
+	} while (0)
+
 #endif

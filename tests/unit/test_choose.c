@@ -29,14 +29,6 @@
 static const char *layout_path = "data/linux-6.18-kernel-build.live.zst";
 static uint64_t seed;
 
-/* Shows the arena before the assertion that fails for it. */
-#define CHECK(arena, what)                                                                         \
-	do {                                                                                       \
-		if (!(what))                                                                       \
-			arena_print(arena);                                                        \
-		assert_true(what);                                                                 \
-	} while (0)
-
 /* An arena as the planner sees it. */
 struct view {
 	struct choose_window *windows;
@@ -89,13 +81,13 @@ static void compare(const struct oracle_arena *arena, struct view *view, uint64_
 	assert_non_null(taken);
 	assert_int_equal(oracle_judge(arena, count, &v, taken), 0);
 	choose_windows(view->windows, arena->blocks, count, view->order, r);
-	CHECK(arena, r->windows == v.runs);
-	CHECK(arena, r->frames == v.frames);
-	CHECK(arena, r->lower_bound == v.lower_bound);
-	CHECK(arena, r->feasible == v.feasible);
-	CHECK(arena, r->no_place == v.skipped);
+	ARENA_CHECK(arena, r->windows == v.runs);
+	ARENA_CHECK(arena, r->frames == v.frames);
+	ARENA_CHECK(arena, r->lower_bound == v.lower_bound);
+	ARENA_CHECK(arena, r->feasible == v.feasible);
+	ARENA_CHECK(arena, r->no_place == v.skipped);
 	for (uint32_t b = 0; b < arena->blocks; b++)
-		CHECK(arena, view->windows[b].chosen == taken[b]);
+		ARENA_CHECK(arena, view->windows[b].chosen == taken[b]);
 	free(taken);
 }
 
@@ -149,12 +141,12 @@ static void test_planner_order_0_is_the_optimum(void **state)
 		view_init(&view, arena);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
 		choose_windows(view.windows, arena->blocks, UINT64_MAX, view.order, &r);
-		CHECK(arena, r.windows == brute.runs);
+		ARENA_CHECK(arena, r.windows == brute.runs);
 		for (unsigned k = 0; k <= brute.runs; k++, counts++) {
 			choose_windows(view.windows, arena->blocks, k, view.order, &r);
-			CHECK(arena, r.windows == k);
-			CHECK(arena, r.frames == brute.frames[k]);
-			CHECK(arena, r.frames == r.lower_bound);
+			ARENA_CHECK(arena, r.windows == k);
+			ARENA_CHECK(arena, r.frames == brute.frames[k]);
+			ARENA_CHECK(arena, r.frames == r.lower_bound);
 			frames += r.frames;
 		}
 		view_finish(&view);
@@ -181,9 +173,9 @@ static void test_planner_mixed_orders_are_never_above(void **state)
 		view_init(&view, arena);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
 		choose_windows(view.windows, arena->blocks, UINT64_MAX, view.order, &r);
-		CHECK(arena, r.windows <= brute.runs);
-		CHECK(arena, r.lower_bound <= brute.frames[r.windows]);
-		CHECK(arena, brute.frames[r.windows] <= r.frames);
+		ARENA_CHECK(arena, r.windows <= brute.runs);
+		ARENA_CHECK(arena, r.lower_bound <= brute.frames[r.windows]);
+		ARENA_CHECK(arena, brute.frames[r.windows] <= r.frames);
 		possible += brute.runs;
 		planned += r.windows;
 		below += r.windows < brute.runs;
@@ -232,10 +224,10 @@ static uint64_t place_all(const struct oracle_arena *arena, struct view *v)
 			if (arena->folios[i].order != order ||
 			    !v->windows[arena->folios[i].block].chosen)
 				continue;
-			CHECK(arena, places_take(&places, order, &frame) == 0);
-			CHECK(arena, frame % size == 0 && frame + size <= v->frames);
-			CHECK(arena, !v->windows[frame >> arena->window_order].chosen);
-			CHECK(arena, !memchr(v->used + frame, true, size));
+			ARENA_CHECK(arena, places_take(&places, order, &frame) == 0);
+			ARENA_CHECK(arena, frame % size == 0 && frame + size <= v->frames);
+			ARENA_CHECK(arena, !v->windows[frame >> arena->window_order].chosen);
+			ARENA_CHECK(arena, !memchr(v->used + frame, true, size));
 			memset(v->used + frame, true, size);
 			placed++;
 		}
@@ -244,12 +236,12 @@ static uint64_t place_all(const struct oracle_arena *arena, struct view *v)
 	for (size_t at = 0; at < v->frames; at++)
 		left += !v->used[at] && !v->windows[at >> arena->window_order].chosen;
 	for (; left; left--) {
-		CHECK(arena, places_take(&places, 0, &frame) == 0);
-		CHECK(arena, frame < v->frames && !v->used[frame]);
-		CHECK(arena, !v->windows[frame >> arena->window_order].chosen);
+		ARENA_CHECK(arena, places_take(&places, 0, &frame) == 0);
+		ARENA_CHECK(arena, frame < v->frames && !v->used[frame]);
+		ARENA_CHECK(arena, !v->windows[frame >> arena->window_order].chosen);
 		v->used[frame] = true;
 	}
-	CHECK(arena, places_take(&places, 0, &frame) == -ENOSPC);
+	ARENA_CHECK(arena, places_take(&places, 0, &frame) == -ENOSPC);
 	places_finish(&places);
 	return placed;
 }
@@ -436,6 +428,60 @@ static void test_planner_places_best_fit_lowest_first(void **state)
 	places_finish(&places);
 }
 
+/* Random adds and takes: of the smallest order that serves, always the lowest place. */
+static void test_planner_places_always_the_lowest(void **state)
+{
+	struct arena_random random = { seed + 60 };
+	uint64_t takes = 0, none = 0;
+
+	(void)state;
+	for (unsigned t = 0; t < 400; t++) {
+		/* The model: the order + 1 of the place that begins at a frame, 0: none does. */
+		uint8_t begins[2048] = { 0 };
+		struct places places;
+		uint32_t frame;
+
+		places_init(&places);
+		for (unsigned step = 0; step < 300; step++) {
+			unsigned order = arena_below(&random, CHOOSE_ORDERS), o = order;
+			uint32_t at = arena_below(&random, 2048 >> order) << order, lowest = 2048;
+			bool vacant = true;
+
+			if (arena_below(&random, 5) < 2) {
+				for (uint32_t f = 0; f < 2048; f++) {
+					if (begins[f] && f < at + (1u << order) &&
+					    at < f + (1u << (begins[f] - 1)))
+						vacant = false;
+				}
+				if (!vacant)
+					continue;
+				assert_int_equal(places_add(&places, at, order), 0);
+				begins[at] = (uint8_t)(order + 1);
+				continue;
+			}
+			for (; o < CHOOSE_ORDERS && lowest == 2048; o += lowest == 2048) {
+				for (uint32_t f = 2048; f-- > 0;)
+					lowest = begins[f] == o + 1 ? f : lowest;
+			}
+			takes++;
+			if (lowest == 2048) {
+				none++;
+				assert_int_equal(places_take(&places, order, &frame), -ENOSPC);
+				continue;
+			}
+			assert_int_equal(places_take(&places, order, &frame), 0);
+			assert_int_equal(frame, lowest);
+			begins[lowest] = 0;
+			while (o-- > order)
+				begins[lowest + (1u << o)] = (uint8_t)(o + 1);
+		}
+		places_finish(&places);
+	}
+	printf("# places: %llu takes, %llu without a place; each the lowest of the best fit\n",
+	       (unsigned long long)takes, (unsigned long long)none);
+	assert_true(none && none < takes);
+}
+
 /* Each allocation fails once: -ENOMEM, nothing leaks, and the same works afterwards. */
 static void test_planner_places_without_memory(void **state)
 {
@@ -446,7 +492,7 @@ static void test_planner_places_without_memory(void **state)
 	(void)state;
 	for (uint64_t nth = 1; again; nth++) {
 		struct places places;
-		uint32_t frame;
+		uint32_t frame = 0;
 		int error;
 
 		places_init(&places);
@@ -474,6 +520,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_planner_nothing_to_choose_from),
 		cmocka_unit_test(test_planner_places_best_fit_lowest_first),
 		cmocka_unit_test(test_planner_places_without_memory),
+		cmocka_unit_test(test_planner_places_always_the_lowest),
 		cmocka_unit_test(test_planner_windows_are_the_oracles),
 		cmocka_unit_test(test_planner_order_0_is_the_optimum),
 		cmocka_unit_test(test_planner_mixed_orders_are_never_above),

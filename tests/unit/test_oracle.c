@@ -25,14 +25,6 @@
 static const char *layout_path = "data/linux-6.18-kernel-build.live.zst";
 static uint64_t seed;
 
-/* Shows the arena before the assertion that fails for it. */
-#define CHECK(arena, what)                                                                         \
-	do {                                                                                       \
-		if (!(what))                                                                       \
-			arena_print(arena);                                                        \
-		assert_true(what);                                                                 \
-	} while (0)
-
 /* Every set of windows of every arena: the condition says what the search finds. */
 static void test_oracle_condition_is_exact(void **state)
 {
@@ -64,7 +56,7 @@ static void test_oracle_condition_is_exact(void **state)
 				}
 				says = oracle_condition(arena, set);
 				is = oracle_brute_fits(arena, set, false);
-				CHECK(arena, says >= 0 && says == is);
+				ARENA_CHECK(arena, says >= 0 && says == is);
 				cases++;
 				yes += is == 1;
 				only_aligned_missing += !is && !fixed &&
@@ -98,18 +90,18 @@ static void test_oracle_order_0_is_optimal(void **state)
 		arena_make(&random, ARENA_ORDER_0, &room);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
 		assert_int_equal(oracle_judge(arena, UINT64_MAX, &v, NULL), 0);
-		CHECK(arena, v.runs == brute.runs);
-		CHECK(arena, v.frames == brute.frames[v.runs]);
-		CHECK(arena, v.runs == v.upper_bound);
-		CHECK(arena, v.runs + v.skipped == v.feasible);
+		ARENA_CHECK(arena, v.runs == brute.runs);
+		ARENA_CHECK(arena, v.frames == brute.frames[v.runs]);
+		ARENA_CHECK(arena, v.runs == v.upper_bound);
+		ARENA_CHECK(arena, v.runs + v.skipped == v.feasible);
 		runs += v.runs;
 		frames += v.frames;
 		for (unsigned k = 0; k <= brute.runs; k++, counts++) {
 			assert_int_equal(oracle_judge(arena, k, &v, NULL), 0);
-			CHECK(arena, v.runs == k);
-			CHECK(arena, v.frames == brute.frames[k]);
-			CHECK(arena, v.frames == v.lower_bound);
-			CHECK(arena, v.bytes == v.frames * 4096);
+			ARENA_CHECK(arena, v.runs == k);
+			ARENA_CHECK(arena, v.frames == brute.frames[k]);
+			ARENA_CHECK(arena, v.frames == v.lower_bound);
+			ARENA_CHECK(arena, v.bytes == v.frames * 4096);
 		}
 	}
 	printf("# order 0: %u arenas, %llu counts: %llu runs, %llu frames, each the optimum\n",
@@ -134,9 +126,9 @@ static void test_oracle_mixed_is_never_above(void **state)
 		arena_make(&random, ARENA_MIXED, &room);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
 		assert_int_equal(oracle_judge(arena, UINT64_MAX, &v, NULL), 0);
-		CHECK(arena, v.runs <= brute.runs && brute.runs <= v.upper_bound);
-		CHECK(arena, v.frames >= brute.frames[v.runs]);
-		CHECK(arena, brute.frames[v.runs] >= v.lower_bound);
+		ARENA_CHECK(arena, v.runs <= brute.runs && brute.runs <= v.upper_bound);
+		ARENA_CHECK(arena, v.frames >= brute.frames[v.runs]);
+		ARENA_CHECK(arena, brute.frames[v.runs] >= v.lower_bound);
 		below += v.runs < brute.runs;
 		lost += brute.runs - v.runs;
 		runs += brute.runs;
@@ -145,7 +137,7 @@ static void test_oracle_mixed_is_never_above(void **state)
 		if (arena->blocks << arena->window_order > 32)
 			continue;
 		assert_int_equal(oracle_brute(arena, true, &free_hand), 0);
-		CHECK(arena, brute.runs <= free_hand.runs && free_hand.runs <= v.upper_bound);
+		ARENA_CHECK(arena, brute.runs <= free_hand.runs && free_hand.runs <= v.upper_bound);
 		tried++;
 		rearranged += free_hand.runs > brute.runs;
 		gained += free_hand.runs - brute.runs;
@@ -219,8 +211,8 @@ static void test_oracle_judge_follows_the_rule(void **state)
 				}
 			}
 			assert_int_equal(oracle_judge(arena, want, &v, taken), 0);
-			CHECK(arena, v.runs == runs && v.skipped == left_out);
-			CHECK(arena, !memcmp(set, taken, arena->blocks));
+			ARENA_CHECK(arena, v.runs == runs && v.skipped == left_out);
+			ARENA_CHECK(arena, !memcmp(set, taken, arena->blocks));
 			skipped += v.skipped;
 		}
 	}
