@@ -580,8 +580,10 @@ int squeeze_main(int argc, char **argv)
 	judge(s);
 	print(s);
 	status = s->report.verdict == REPORT_PASS ? EXIT_PASS : EXIT_FAIL;
-	if (fflush(stdout) || ferror(stdout))
+	if (fflush(stdout) || ferror(stdout)) {
+		complain(s, "the report", "cannot be written");
 		status = EXIT_FAIL;
+	}
 out:
 	finish(s);
 	return status;
