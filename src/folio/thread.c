@@ -27,6 +27,15 @@ static bool holds_pins(const struct thread *t)
 	return false;
 }
 
+/* Leaves a record without pins to the next thread: nothing above the top, so no holes either. */
+static void record_leave(struct thread *t)
+{
+	t->pub.npins = 0;
+	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++)
+		store_release(&t->pub.slot[i].folio, NULL);
+	store_release(&t->used, 0);
+}
+
 /* At a thread's exit: what it still pins stays pinned, and is named as such. */
 static void thread_exit(void *record)
 {
@@ -39,8 +48,7 @@ static void thread_exit(void *record)
 		store_release(&t->gone, 1);
 		return;
 	}
-	t->pub.npins = 0;
-	store_release(&t->used, 0);
+	record_leave(t);
 }
 
 /*
@@ -105,9 +113,8 @@ void threads_forget(const struct quire_folio *from, const struct quire_folio *to
 		}
 		if (holds_pins(t))
 			continue;
-		t->pub.npins = 0;
 		store_release(&t->gone, 0);
-		store_release(&t->used, 0);
+		record_leave(t);
 	}
 }
 
@@ -125,6 +132,16 @@ static struct thread *reuse(void)
 			return t;
 	}
 	return NULL;
+}
+
+/* What the thread before left in the record is not this one's: ages, an op it did not return from. */
+static void record_take(struct thread *t)
+{
+	store_relaxed(&t->tid, os_thread_id());
+	t->in_op = 0;
+	t->batch.active = false;
+	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++)
+		store_relaxed(&t->met[i].folio, NULL);
 }
 
 static struct thread *attach(void)
@@ -145,7 +162,7 @@ static struct thread *attach(void)
 			t->next = head;
 		while (!compare_exchange(&threads, &head, t));
 	}
-	store_relaxed(&t->tid, os_thread_id());
+	record_take(t);
 	if (pthread_setspecific(exit_key, t)) {
 		store_release(&t->used, 0);
 		return NULL;
