@@ -66,6 +66,7 @@ static int place(struct quire *q, const struct quire_folio_args *args, struct qu
 	error = node_alloc(q->node, args->order, NODE_ANY, frame);
 	if (error != -ENOMEM)
 		return error;
+	SYNC_POINT("create:full", q);
 	/* What was freed may be ready by now. This never moves anything. */
 	(void)quire_reclaim(q);
 	return node_alloc(q->node, args->order, NODE_ANY, frame);
@@ -111,6 +112,7 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	 */
 	store_release(&folio->word_, word_make(load_relaxed(&folio->word_), frame.n, args.order));
 	__atomic_store_n(&folio->count_, COUNT_REF, __ATOMIC_SEQ_CST);
+	SYNC_POINT("create:counted", folio);
 	node_set_tag(q->node, frame, folio_number(folios, folio));
 	*result = folio;
 	return 0;
@@ -500,6 +502,8 @@ int quire_stats_get(struct quire *q, struct quire_stats *stats)
 	size = stats->size;
 	if (size < 2 * sizeof(uint64_t))
 		return -EINVAL;
+	if (q->forked)
+		return -ENXIO;
 #define COPY(name, text) s.name = load_relaxed(&q->counts.name);
 	QUIRE_COUNTERS(COPY)
 #undef COPY
@@ -533,6 +537,8 @@ int quire_block_info(struct quire *q, uint32_t block, struct quire_block_info *i
 
 	if (!q || !info || info->size < sizeof(size_t) || block >= node_blocks(q->node))
 		return -EINVAL;
+	if (q->forked)
+		return -ENXIO;
 	size = info->size;
 	node_look(q->node, block, &b);
 	i.used = QUIRE_BLOCK_FRAMES - b.free;

@@ -169,7 +169,7 @@ static void *spill(struct quire_folio *folio, const char *site)
 {
 	struct quire_pin *pin;
 
-	if (folio->owner_->quire->forked || long_pin(folio, folio->owner_, site, true, &pin))
+	if (long_pin(folio, folio->owner_, site, true, &pin))
 		return NULL;
 	count(folio->owner_->quire, spilled_pins, 1);
 	return quire_pin_address(pin);
@@ -216,6 +216,9 @@ void *quire_pin_slow_(struct quire_folio *folio, const char *site)
 	struct quire_slot_ *slot;
 	uint64_t word;
 
+	/* A child of fork() may have got the word in the middle of a move that it will not see end. */
+	if (folio->owner_->quire->forked)
+		return NULL;
 	for (;;) {
 		word = load_acquire(&folio->word_);
 		if (word & QUIRE_DEAD_)
