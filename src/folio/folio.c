@@ -107,13 +107,14 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	fetch_add(&folios->live, 1u);
 	count(q, folios_created, 1);
 	/*
-	 * The word first, then the count, then the tag, each a release: a mover that comes from a
-	 * stale tag fails to get a reference until the word is right, and then finds another frame.
+	 * The word first, then the tag, then the count, each a release: whoever gets a reference, be
+	 * it through a stale tag or a stale handle, finds everything in place, and a move of his
+	 * comes after all that is stored here. Without a count the tag leads to nothing.
 	 */
 	store_release(&folio->word_, word_make(load_relaxed(&folio->word_), frame.n, args.order));
+	node_set_tag(q->node, frame, folio_number(folios, folio));
 	__atomic_store_n(&folio->count_, COUNT_REF, __ATOMIC_SEQ_CST);
 	SYNC_POINT("create:counted", folio);
-	node_set_tag(q->node, frame, folio_number(folios, folio));
 	*result = folio;
 	return 0;
 }
