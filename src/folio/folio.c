@@ -157,6 +157,8 @@ struct quire_folio *folio_get_at(struct quire *q, struct quire_frame frame)
 	return NULL;
 }
 
+static void reclaim_unless_busy(struct quire *q);
+
 static void retire(struct quire *q, struct quire_folio *folio)
 {
 	struct folios *folios = q->folios;
@@ -167,7 +169,7 @@ static void retire(struct quire *q, struct quire_folio *folio)
 	while (!compare_exchange(&folios->fresh, &head, folio));
 	SYNC_POINT("retire:queued", folio);
 	if (fetch_add(&folios->fresh_count, 1u) % RECLAIM_EVERY == RECLAIM_EVERY - 1)
-		(void)quire_reclaim(q);
+		reclaim_unless_busy(q);
 }
 
 /* The count is 0: nobody else can change that, so this runs once. */
@@ -360,16 +362,25 @@ static void reclaim_locked(struct quire *q)
 	mem_free(h.folio);
 }
 
+/* For a put, which does not sleep: whoever reclaims now does it for this one too, or a later put. */
+static void reclaim_unless_busy(struct quire *q)
+{
+	if (pthread_mutex_trylock(&q->folios->reclaim_lock))
+		return;
+	reclaim_locked(q);
+	pthread_mutex_unlock(&q->folios->reclaim_lock);
+}
+
+/* Waits for one that runs: what that one frees is not "no memory" or "busy" for the caller. */
 size_t quire_reclaim(struct quire *q)
 {
 	struct folios *folios = q->folios;
 
 	if (q->forked)
 		return 0;
-	if (!pthread_mutex_trylock(&folios->reclaim_lock)) {
-		reclaim_locked(q);
-		pthread_mutex_unlock(&folios->reclaim_lock);
-	}
+	pthread_mutex_lock(&folios->reclaim_lock);
+	reclaim_locked(q);
+	pthread_mutex_unlock(&folios->reclaim_lock);
 	return (size_t)(load_acquire(&folios->retired) + load_acquire(&folios->limbo_frames));
 }
 

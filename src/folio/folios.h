@@ -9,7 +9,7 @@
  *	free      references = 0, DEAD set, on the free list, no tag names it
  *	isolated  one mover holds a reference and has link_
  *
- * Lock order: owners -> pins -> table -> node. No lock is held while an op runs.
+ * Lock order: reclaim -> pins -> table -> node; owners alone. No lock is held while an op runs.
  */
 #ifndef QUIRE_SRC_FOLIO_FOLIOS_H
 #define QUIRE_SRC_FOLIO_FOLIOS_H
