@@ -370,7 +370,7 @@ static int choose(struct quire_plan *plan, struct survey *s)
 
 		if (!w->chosen)
 			continue;
-		plan->info.runs_free += w->cost == 0;
+		plan->info.runs_free += w->slots[0] == plan->goal.frames;
 		chosen[plan->chosen_count++] =
 			(struct plan_window){ .number = order[i], .cost = w->cost };
 	}
