@@ -21,7 +21,7 @@
 
 #include <errno.h>
 
-#define RECLAIM_EVERY 64 /* retirements between attempts to reclaim */
+#define RECLAIM_EVERY 64u /* retirements between attempts to reclaim, at least */
 
 /* --- descriptors --- */
 
@@ -168,7 +168,7 @@ static void retire(struct quire *q, struct quire_folio *folio)
 		store_relaxed(&folio->link_, (void *)head);
 	while (!compare_exchange(&folios->fresh, &head, folio));
 	SYNC_POINT("retire:queued", folio);
-	if (fetch_add(&folios->fresh_count, 1u) % RECLAIM_EVERY == RECLAIM_EVERY - 1)
+	if (fetch_add(&folios->fresh_count, 1u) + 1 >= load_relaxed(&folios->reclaim_at))
 		reclaim_unless_busy(q);
 }
 
@@ -252,19 +252,19 @@ static void release(struct quire *q, struct quire_folio *folio)
 	fetch_sub(&folios->retired, 1u);
 }
 
-/*
- * Does any short pin hold this folio? The list of retired folios is what is long here, so the slots
- * that are in use are gathered once for all of it.
- */
-struct hazards {
-	struct quire_folio **folio;
-	size_t n, capacity;
-};
+static int by_address(const void *a, const void *b)
+{
+	const struct quire_folio *x = *(struct quire_folio *const *)a;
+	const struct quire_folio *y = *(struct quire_folio *const *)b;
 
-static int hazards_gather(struct hazards *h)
+	return (x > y) - (x < y);
+}
+
+int hazards_gather(struct hazards *h)
 {
 	struct quire_folio *folio, **grown;
 
+	h->n = 0;
 	for_each_thread(t) {
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			/* acquire: what was read or stored under a pin that is gone is done */
@@ -279,15 +279,20 @@ static int hazards_gather(struct hazards *h)
 			h->folio[h->n++] = folio;
 		}
 	}
+	if (h->n)
+		qsort(h->folio, h->n, sizeof(struct quire_folio *), by_address);
 	return 0;
 }
 
-static bool hazards_have(const struct hazards *h, const struct quire_folio *folio)
+bool hazards_have(const struct hazards *h, const struct quire_folio *folio)
 {
-	for (size_t i = 0; i < h->n; i++)
-		if (h->folio[i] == folio)
-			return true;
-	return false;
+	return h->n && bsearch(&folio, h->folio, h->n, sizeof(struct quire_folio *), by_address);
+}
+
+void hazards_finish(struct hazards *h)
+{
+	mem_free(h->folio);
+	memset(h, 0, sizeof(*h));
 }
 
 /* Frees what on the list is unpinned; the rest becomes, or stays, held. */
@@ -302,6 +307,7 @@ static void release_list(struct quire *q, struct quire_folio *list, const struct
 		if (COUNT_PINS(load_acquire(&folio->count_)) || hazards_have(h, folio)) {
 			store_relaxed(&folio->link_, (void *)folios->held);
 			folios->held = folio;
+			folios->held_count++;
 		} else {
 			release(q, folio);
 		}
@@ -321,8 +327,10 @@ static void limbo_reclaim(struct quire *q)
 {
 	struct limbo **at = &q->folios->limbo, *limbo;
 
+	const uint64_t oldest = epoch_oldest();
+
 	while ((limbo = *at)) {
-		if (!epoch_passed(limbo->target)) {
+		if (oldest < limbo->target) {
 			at = &limbo->next;
 			continue;
 		}
@@ -339,6 +347,7 @@ static void reclaim_locked(struct quire *q)
 
 	if (folios->limbo && !threads_barrier())
 		limbo_reclaim(q);
+	store_relaxed(&folios->fresh_count, 0);
 	if (!folios->waiting && !folios->held && !load_acquire(&folios->fresh))
 		return;
 	for (int pass = 0; pass < 2; pass++) {
@@ -347,7 +356,6 @@ static void reclaim_locked(struct quire *q)
 			folios->target = epoch_advance();
 		}
 		count(q, barriers, 1);
-		h.n = 0;
 		if (threads_barrier() || !epoch_passed(folios->target) || hazards_gather(&h))
 			break;
 		list = folios->waiting;
@@ -355,11 +363,16 @@ static void reclaim_locked(struct quire *q)
 		release_list(q, list, &h);
 		list = folios->held;
 		folios->held = NULL;
+		folios->held_count = 0;
 		release_list(q, list, &h);
 		if (!load_acquire(&folios->fresh))
 			break;
 	}
-	mem_free(h.folio);
+	hazards_finish(&h);
+	/* Looking at what is held again costs no put more than a look at four of them. */
+	store_relaxed(&folios->reclaim_at, folios->held_count / 4 > RECLAIM_EVERY ?
+						   (uint32_t)(folios->held_count / 4) :
+						   RECLAIM_EVERY);
 }
 
 /* For a put, which does not sleep: whoever reclaims now does it for this one too, or a later put. */
@@ -584,6 +597,7 @@ static int folios_init(struct quire *q)
 	folios = mem_zalloc(1, sizeof(*folios));
 	if (!folios)
 		return -ENOMEM;
+	folios->reclaim_at = RECLAIM_EVERY;
 	/* One descriptor a frame, and room for retired ones that readers keep. */
 	folios->capacity = frames + frames / 8 + 4096;
 	error = os_reserve(folios->capacity * sizeof(*folios->table), &p);

@@ -70,10 +70,12 @@ struct folios {
 	pthread_mutex_t table_lock;
 
 	struct quire_folio *fresh; /* atomic stack: just retired */
-	uint32_t fresh_count;      /* atomic, about */
+	uint32_t fresh_count;      /* atomic, about: retirements since the last attempt to reclaim */
+	uint32_t reclaim_at;       /* atomic: at so many of them the next attempt is due */
 	/* Under reclaim_lock: */
 	struct quire_folio *waiting; /* retired before `target` */
 	struct quire_folio *held;    /* retired, out of readers' sight, pinned */
+	size_t held_count;
 	uint64_t target;
 	struct limbo *limbo;
 	pthread_mutex_t reclaim_lock;
@@ -163,6 +165,18 @@ void folio_clear(struct quire_folio *folio, uint64_t flags);
  */
 bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
 		     struct quire_blocker *who);
+/*
+ * What short pins hold, gathered once for whoever has many folios to ask about. Start with zeroes;
+ * gather may be called again. 0 or -ENOMEM; after a failure too it must be finished.
+ */
+struct hazards {
+	struct quire_folio **folio; /* by address */
+	size_t n, capacity;
+};
+int hazards_gather(struct hazards *h);
+bool hazards_have(const struct hazards *h, const struct quire_folio *folio);
+void hazards_finish(struct hazards *h);
+
 /* Is the folio at this frame freed, but pinned? who says by whom, with reason RETIRED. */
 bool folio_retired_pinned_at(struct quire *q, struct quire_frame frame, struct quire_blocker *who);
 /* Fills in who for a folio that nothing pins: its owner, and why. */

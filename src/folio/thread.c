@@ -210,6 +210,18 @@ struct thread *epoch_blocker(uint64_t target)
 	return NULL;
 }
 
+uint64_t epoch_oldest(void)
+{
+	uint64_t oldest = UINT64_MAX, epoch;
+
+	for_each_thread(t) {
+		epoch = load_acquire(&t->pub.epoch); /* as in epoch_blocker() */
+		if (epoch && epoch < oldest)
+			oldest = epoch;
+	}
+	return oldest;
+}
+
 bool epoch_passed(uint64_t target)
 {
 	return epoch_blocker(target) == NULL;

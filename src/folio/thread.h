@@ -87,6 +87,8 @@ int threads_barrier(void);
  */
 uint64_t epoch_advance(void);
 bool epoch_passed(uint64_t target);
+/* The same for many targets: those up to this one have passed. */
+uint64_t epoch_oldest(void);
 /* A thread that keeps target from passing; NULL if none. */
 struct thread *epoch_blocker(uint64_t target);
 
