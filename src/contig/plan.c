@@ -122,7 +122,10 @@ int plan_learn(struct quire_plan *plan, const struct quire_blocker *who)
 	return 0;
 }
 
-/* Is it known that this folio stays? Adds it to the blockers then. */
+/*
+ * Is it known that this folio stays? Adds it to the blockers then. Short pins that stay are met in
+ * survey_short_pins().
+ */
 static int check_fixed(struct survey *s, struct quire_folio *folio, struct quire_frame frame)
 {
 	const struct quire_blocker *learned = find_learned(s->plan, folio, frame);
@@ -137,7 +140,7 @@ static int check_fixed(struct survey *s, struct quire_folio *folio, struct quire
 	held = folio_get_at(s->plan->q, frame);
 	if (!held)
 		return 0;
-	if (held == folio && folio_pinned_by(s->plan->q, folio, true, &who)) {
+	if (held == folio && folio_pinned_long_by(s->plan->q, folio, true, &who)) {
 		who.frame = frame;
 		error = add_blocker(s, &who);
 	}

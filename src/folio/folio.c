@@ -407,7 +407,7 @@ bool folio_retired_pinned_at(struct quire *q, struct quire_frame frame, struct q
 	folio = folio_peek_at(q, frame);
 	if (folio && (load_acquire(&folio->word_) & QUIRE_DEAD_) &&
 	    quire_folio_frame(folio).n == frame.n)
-		pinned = folio_pinned_by(q, folio, false, who);
+		pinned = folio_pinned_by(q, folio, who);
 	pthread_mutex_unlock(&q->folios->reclaim_lock);
 	if (pinned) {
 		who->frame = frame;

@@ -159,12 +159,13 @@ void folio_clear(struct quire_folio *folio, uint64_t flags);
 
 /*
  * Fills who with the holder of a pin on the folio and returns true, or returns false if there is
- * none. fixed_only: only a pin that no migrate op can be expected to drop, which is one of another
- * owner than the folio's, or of an owner without a migrate op, or of a thread that is gone or is
- * the caller.
+ * none. The first looks at named pins alone; fixed_only: at those that no migrate op can be expected
+ * to drop, which are spilled ones, those of another owner than the folio's, and those of an owner
+ * without a migrate op.
  */
-bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
-		     struct quire_blocker *who);
+bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
+			  struct quire_blocker *who);
+bool folio_pinned_by(struct quire *q, struct quire_folio *folio, struct quire_blocker *who);
 /*
  * What short pins hold, gathered once for whoever has many folios to ask about. Start with zeroes;
  * gather may be called again. 0 or -ENOMEM; after a failure too it must be finished.

@@ -109,14 +109,16 @@ static int long_pin(struct quire_folio *folio, struct quire_owner *who, const ch
 		word = __atomic_load_n(&folio->word_, __ATOMIC_SEQ_CST);
 		if (!(word & (QUIRE_MOVING_ | QUIRE_DEAD_)))
 			break;
-		fetch_sub(&folio->count_, COUNT_PIN);
 		if (word & QUIRE_DEAD_) {
+			/* The name first: without the count the descriptor may be another's. */
 			long_pin_unlink(folios, pin);
+			fetch_sub(&folio->count_, COUNT_PIN);
 			fetch_sub(&who->folios, 1u);
 			fetch_sub(&folios->pins, 1u);
 			mem_free(pin);
 			return -ESTALE;
 		}
+		fetch_sub(&folio->count_, COUNT_PIN);
 		folio_wait_moving(folio);
 	}
 	*result = pin;
@@ -256,9 +258,9 @@ void quire_unpin_slow_(struct quire_folio *folio)
 
 	if (folio->owner_->quire->forked)
 		return;
-	tid = os_thread_id();
 	/* A spilled pin is younger than every slot: it goes first. */
 	if (COUNT_PINS(load_acquire(&folio->count_))) {
+		tid = os_thread_id();
 		lock = pin_lock(folios, folio);
 		pthread_mutex_lock(lock);
 		for (pin = folio->pins_; pin; pin = pin->next)
@@ -320,13 +322,11 @@ void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 	who->age_ns = met_age(&t->met[i], folio, who->site);
 }
 
-static bool short_pinned_by(struct quire_folio *folio, bool fixed_only, struct quire_blocker *who)
+static bool short_pinned_by(struct quire_folio *folio, struct quire_blocker *who)
 {
 	for_each_thread(t) {
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			if (load_acquire(&t->pub.slot[i].folio) != folio)
-				continue;
-			if (fixed_only && &t->pub != quire_thread_self_ && !load_acquire(&t->gone))
 				continue;
 			slot_describe(t, i, folio, who);
 			return true;
@@ -340,15 +340,15 @@ static bool pin_is_fixed(const struct quire_pin *pin)
 	return pin->spilled || pin->owner != pin->folio->owner_ || !pin->owner->ops.migrate;
 }
 
-bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
-		     struct quire_blocker *who)
+bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
+			  struct quire_blocker *who)
 {
 	pthread_mutex_t *lock;
 	struct quire_pin *pin;
 	uint64_t now;
 
 	if (!COUNT_PINS(load_acquire(&folio->count_)))
-		return short_pinned_by(folio, fixed_only, who);
+		return false;
 	lock = pin_lock(q->folios, folio);
 	pthread_mutex_lock(lock);
 	for (pin = folio->pins_; pin; pin = pin->next)
@@ -364,5 +364,10 @@ bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only
 		who->age_ns = now > pin->since ? now - pin->since : 0;
 	}
 	pthread_mutex_unlock(lock);
-	return pin || short_pinned_by(folio, fixed_only, who);
+	return pin != NULL;
+}
+
+bool folio_pinned_by(struct quire *q, struct quire_folio *folio, struct quire_blocker *who)
+{
+	return folio_pinned_long_by(q, folio, false, who) || short_pinned_by(folio, who);
 }
