@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * instance.h: a quire: one arena of frames, its owners, its counters.
+ *
+ * A child of fork() has none of its parent's quires: calls on them answer -ENXIO, or NULL, or do
+ * nothing, and quire_destroy() gives back what describes them. Once the child has made a quire of
+ * its own, pins and views of a parent's folio are undefined there.
  */
 #ifndef QUIRE_INSTANCE_H
 #define QUIRE_INSTANCE_H
