@@ -619,13 +619,15 @@ static int folios_busy(struct quire *q)
 {
 	struct quire_folio *folio;
 	struct thread *self = thread_self();
+	uint64_t pins;
 
 	if (self && self->in_op)
 		return -EDEADLK;
-	if (load_acquire(&q->folios->pins))
+	pins = load_acquire(&q->folios->pins);
+	if (pins && pins != pins_gone(q)) /* nobody is left to release those that are gone */
 		return -EBUSY;
 	for_each_thread(t) {
-		if (load_acquire(&t->gone)) /* nobody is left to release those */
+		if (load_acquire(&t->gone))
 			continue;
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			folio = load_acquire(&t->pub.slot[i].folio);
@@ -655,6 +657,8 @@ static void folios_finish(struct quire *q)
 		folios->limbo = limbo->next;
 		mem_free(limbo);
 	}
+	if (!q->forked)
+		pins_forget(q);
 	threads_forget(folios->table, folios->table + folios->capacity);
 	for (owner = folios->owners; owner; owner = next) {
 		next = owner->next;

@@ -48,6 +48,7 @@ struct quire_pin {
 	uint64_t since;
 	int tid;
 	bool spilled; /* a thread's ninth short pin */
+	struct thread *thread; /* of a spilled pin: its thread's record, or NULL if it had none */
 };
 
 /* Places that folios were moved away from, until no reader can be looking at them. */
@@ -186,6 +187,10 @@ void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,
 /* The same for a short pin in slot i of thread t. */
 void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 		   struct quire_blocker *who);
+
+/* Spilled pins of threads that are gone: how many; dropped, which is what ends them. */
+uint64_t pins_gone(struct quire *q);
+void pins_forget(struct quire *q);
 
 /* Hands a filled limbo over; it is freed with its places once its readers have left. */
 void folios_limbo(struct quire *q, struct limbo *limbo);

@@ -167,12 +167,16 @@ struct quire_folio *quire_pin_folio(const struct quire_pin *pin)
 }
 
 /* The thread has eight pins, or there was no memory for its record: a named pin does it. */
-static void *spill(struct quire_folio *folio, const char *site)
+static void *spill(struct thread *t, struct quire_folio *folio, const char *site)
 {
 	struct quire_pin *pin;
 
 	if (long_pin(folio, folio->owner_, site, true, &pin))
 		return NULL;
+	if (t) {
+		store_release(&pin->thread, t);
+		t->spilled++;
+	}
 	count(folio->owner_->quire, spilled_pins, 1);
 	return quire_pin_address(pin);
 }
@@ -231,7 +235,7 @@ void *quire_pin_slow_(struct quire_folio *folio, const char *site)
 		}
 		slot = t ? slot_take(&t->pub) : NULL;
 		if (!slot)
-			return spill(folio, site);
+			return spill(t, folio, site);
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		store_relaxed(&slot->site, site);
 		store_release(&slot->folio, folio);
@@ -264,10 +268,12 @@ void quire_unpin_slow_(struct quire_folio *folio)
 		lock = pin_lock(folios, folio);
 		pthread_mutex_lock(lock);
 		for (pin = folio->pins_; pin; pin = pin->next)
-			if (pin->spilled && pin->tid == tid)
+			if (pin->spilled && pin->tid == tid && (!pin->thread || pin->thread == t))
 				break;
 		pthread_mutex_unlock(lock);
 		if (pin) {
+			if (pin->thread)
+				t->spilled--;
 			quire_unpin_long(pin);
 			return;
 		}
@@ -335,6 +341,49 @@ static bool short_pinned_by(struct quire_folio *folio, struct quire_blocker *who
 	return false;
 }
 
+static bool pin_is_gone(const struct quire_pin *pin)
+{
+	struct thread *t = load_acquire(&pin->thread);
+
+	return t && load_acquire(&t->gone);
+}
+
+uint64_t pins_gone(struct quire *q)
+{
+	struct folios *folios = q->folios;
+	uint64_t n = 0, high;
+
+	pthread_mutex_lock(&folios->table_lock);
+	high = folios->high;
+	pthread_mutex_unlock(&folios->table_lock);
+	for (uint64_t i = 0; i < high; i++) {
+		struct quire_folio *folio = &folios->table[i];
+		pthread_mutex_t *lock = pin_lock(folios, folio);
+
+		if (!COUNT_PINS(load_acquire(&folio->count_)))
+			continue;
+		pthread_mutex_lock(lock);
+		for (struct quire_pin *pin = folio->pins_; pin; pin = pin->next)
+			n += pin_is_gone(pin);
+		pthread_mutex_unlock(lock);
+	}
+	return n;
+}
+
+void pins_forget(struct quire *q)
+{
+	struct folios *folios = q->folios;
+	struct quire_pin *pin;
+
+	for (uint64_t i = 0; i < folios->high; i++) {
+		while ((pin = folios->table[i].pins_)) {
+			folios->table[i].pins_ = pin->next;
+			pin->thread->spilled--;
+			mem_free(pin);
+		}
+	}
+}
+
 static bool pin_is_fixed(const struct quire_pin *pin)
 {
 	return pin->spilled || pin->owner != pin->folio->owner_ || !pin->owner->ops.migrate;
@@ -356,7 +405,10 @@ bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed
 			break;
 	if (pin) {
 		now = os_clock_coarse_ns();
-		folio_describe(folio, pin->spilled ? QUIRE_REASON_SHORT_PIN : QUIRE_REASON_LONG_PIN,
+		folio_describe(folio,
+			       pin_is_gone(pin) ? QUIRE_REASON_THREAD_GONE :
+			       pin->spilled	? QUIRE_REASON_SHORT_PIN :
+						  QUIRE_REASON_LONG_PIN,
 			       -EAGAIN, who);
 		who->owner = pin->owner->name;
 		who->site = pin->site;

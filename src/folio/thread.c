@@ -18,6 +18,8 @@ static uint32_t initialised; /* atomic; set under init_lock */
 
 static bool holds_pins(const struct thread *t)
 {
+	if (t->spilled)
+		return true;
 	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 		struct quire_folio *folio = load_acquire(&t->pub.slot[i].folio);
 
@@ -64,6 +66,7 @@ static void after_fork_in_child(void)
 		t->pub.epoch = 0;
 		t->gone = 0;
 		t->in_op = 0;
+		t->spilled = 0;
 		t->used = 0;
 	}
 	quire_thread_self_ = NULL;

@@ -50,6 +50,7 @@ struct thread {
 	uint32_t gone;          /* atomic: the thread exited with pins held */
 	int tid;                /* atomic */
 	unsigned in_op;         /* ops of this thread that run now */
+	unsigned spilled;       /* its spilled pins; by others only once it is gone */
 	struct pin_met met[QUIRE_SHORT_PINS];
 	struct quire_batch batch;
 };
