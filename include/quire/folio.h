@@ -21,6 +21,7 @@ extern "C" {
  * -EINVAL  order over 9
  * -ENOMEM  no aligned free place, or no memory
  * -ENXIO   in a child of fork(): the arena is the parent's
+ * -ESHUTDOWN  in a free op that quire_destroy() has called
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_folio_create(struct quire_owner *owner, unsigned order,
 						   struct quire_folio **folio);
@@ -43,7 +44,10 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_folio_create_with(struct quire_owner *owne
 							const struct quire_folio_args *args,
 							struct quire_folio **folio);
 
-/* Takes one more reference. The caller has one, or is in a read section and gets false if it is dead. */
+/*
+ * Takes one more reference. The caller has one, or is in a read section and gets false if it is
+ * dead. false as well where 2^32 - 1 are taken.
+ */
 QUIRE_EXPORT bool quire_folio_get(struct quire_folio *folio);
 
 /*

@@ -24,6 +24,7 @@ struct quire {
 	struct quire_options options;
 	struct quire_counts counts; /* atomic, relaxed: statistics order nothing */
 	uint32_t forked;            /* set in a child of fork(), where the arena is not mapped */
+	uint32_t ending;            /* quire_destroy() frees what is alive: nothing new is made */
 	uint32_t event;             /* atomic, futex: something may be movable that was not */
 	uint32_t event_waiters;     /* atomic */
 	uint32_t plans;             /* atomic: plans alive */

@@ -91,6 +91,8 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	folios = q->folios;
 	if (q->forked)
 		return -ENXIO;
+	if (q->ending)
+		return -ESHUTDOWN;
 	error = place(q, &args, &frame);
 	if (error)
 		return error;
@@ -130,7 +132,8 @@ bool quire_folio_get(struct quire_folio *folio)
 {
 	uint64_t c = load_relaxed(&folio->count_);
 
-	while (COUNT_REFS(c))
+	/* The last number is never taken: one more would carry into the pins. */
+	while (COUNT_REFS(c) && COUNT_REFS(c) != UINT32_MAX)
 		if (compare_exchange(&folio->count_, &c, c + COUNT_REF))
 			return true;
 	return false;
@@ -645,6 +648,7 @@ static void folios_finish(struct quire *q)
 	struct quire_owner *owner, *next;
 	struct limbo *limbo;
 
+	q->ending = 1;
 	for (uint64_t i = 0; !q->forked && i < folios->high; i++) {
 		struct quire_folio *folio = &folios->table[i];
 

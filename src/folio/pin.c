@@ -135,6 +135,8 @@ int quire_pin_long_at_(struct quire_folio *folio, struct quire_owner *who, const
 		return -EINVAL;
 	if (who->quire->forked)
 		return -ENXIO;
+	if (who->quire->ending)
+		return -ESHUTDOWN;
 	return long_pin(folio, who, site, false, pin);
 }
 

@@ -265,6 +265,59 @@ static void test_errno_is_left_alone(void **state)
 	assert_int_equal(errno, 77);
 }
 
+/* --- references ---------------------------------------------------------------------------- */
+
+/* One reference too many for the count is refused; it does not become a pin. */
+static void test_references_do_not_overflow(void **state)
+{
+	struct one o;
+
+	(void)state;
+	one_start(&o, 2);
+	o.it.folio->count_ += UINT32_MAX - 1; /* as if so many had been taken */
+	assert_false(quire_folio_get(o.it.folio));
+	quire_folio_put(o.it.folio);
+	assert_true(quire_folio_get(o.it.folio));
+	assert_false(quire_folio_get(o.it.folio));
+	o.it.folio->count_ -= UINT32_MAX - 1;
+	assert_int_equal(o.it.freed, 0);
+	drop(&o.it);
+	one_end(&o);
+}
+
+static int create_in_destroy_;
+
+static void create_in_free(struct probe *probe, struct quire_folio *folio)
+{
+	struct quire_folio *another = NULL;
+	struct item *it = quire_folio_private(folio);
+
+	if (it->free_reason != QUIRE_FREE_DESTROY)
+		return;
+	create_in_destroy_ = quire_folio_create_with(
+		probe->owner, QUIRE_FOLIO(.private_data = NULL), &another);
+}
+
+/* What an op makes while its quire goes would never be told that it went: it is not made. */
+static void test_nothing_is_made_in_a_quire_that_goes(void **state)
+{
+	static struct item low;
+	struct one o;
+
+	(void)state;
+	one_start(&o, 2);
+	/* A free descriptor below those alive: the walk has passed it by then. */
+	place(&o.p, &low, 0, ANYWHERE, 3);
+	drop(&o.it);
+	assert_int_equal(quire_reclaim(o.q), 0);
+	o.p.on_free = create_in_free;
+	create_in_destroy_ = 0;
+	hand_stop(&o.hand);
+	end_quire(o.q);
+	assert_int_equal(low.freed, 1);
+	assert_int_equal(create_in_destroy_, -ESHUTDOWN);
+}
+
 /* --- creation ----------------------------------------------------------------------------- */
 
 static void by_hand_move_it(void *arg)
@@ -537,6 +590,8 @@ int main(void)
 		TEST(test_a_child_forked_in_a_move_does_not_wait_for_it),
 		TEST(test_a_child_gets_no_counters),
 		TEST(test_errno_is_left_alone),
+		TEST(test_references_do_not_overflow),
+		TEST(test_nothing_is_made_in_a_quire_that_goes),
 		TEST(test_a_folio_can_move_from_its_first_reference_on),
 		TEST(test_create_waits_for_a_reclaim_that_runs),
 		TEST(test_a_refused_execution_says_that_nothing_was_done),
