@@ -473,7 +473,7 @@ long move_row(struct item *items, size_t n, struct quire_move *moves, enum quire
 
 /* --- other threads ------------------------------------------------------------------------ */
 
-#define PATIENCE 60
+#define PATIENCE 30
 
 static struct timespec patience(void)
 {

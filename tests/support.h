@@ -203,7 +203,7 @@ struct hand {
 void hand_start(struct hand *hand);
 /* Tells it what to do; returns at once. One thing at a time. */
 void hand_post(struct hand *hand, void (*fn)(void *), void *arg);
-/* Until it has done it. A hand that takes more than a minute fails the whole program. */
+/* Until it has done it. A hand that takes half a minute fails the whole program. */
 void hand_wait(struct hand *hand);
 void hand_do(struct hand *hand, void (*fn)(void *), void *arg);
 void hand_stop(struct hand *hand);

@@ -6,6 +6,8 @@
  */
 #include "support.h"
 
+#include <sched.h>
+
 struct one {
 	struct quire *q;
 	struct probe p;
@@ -313,21 +315,32 @@ static void test_HE1_a_mover_that_comes_at_zero_finds_nothing(void **state)
 	}
 }
 
-#define PUTTERS 4
+#define PUTTERS 2
 
 struct putter {
 	struct item *items;
 	size_t n;
-	pthread_barrier_t *start;
+	unsigned *arrived; /* for each item: who is ready to drop it */
 };
 
 static void put_all(void *arg)
 {
 	struct putter *p = arg;
 
-	pthread_barrier_wait(p->start);
-	for (size_t i = 0; i < p->n; i++)
+	uint64_t rng = (uint64_t)thread_id();
+
+	for (size_t i = 0; i < p->n; i++) {
+		volatile unsigned lag = prng(&rng) % 32;
+		unsigned spins = 0;
+
+		BUMP(&p->arrived[i]);
+		while (SEE(&p->arrived[i]) < PUTTERS)
+			if (++spins > 2000)
+				sched_yield();
+		while (lag) /* so that now one, now the other comes first, by nanoseconds */
+			lag--;
 		drop(&p->items[i]);
+	}
 }
 
 /* H-E1: many threads drop the last references at once; each folio is freed exactly once. */
@@ -336,18 +349,18 @@ static void test_HE1_concurrent_last_puts_free_exactly_once(void **state)
 	static struct item items[400];
 	struct quire *q = make_quire(2);
 	struct hand hands[PUTTERS];
+	static unsigned arrived[400];
 	struct putter putter;
-	pthread_barrier_t start;
 	struct probe p;
 
 	(void)state;
 	make_probe(q, "probe", OP_ALL, &p);
-	pthread_barrier_init(&start, NULL, PUTTERS);
-	putter = (struct putter){ items, COUNT_OF(items), &start };
+	putter = (struct putter){ items, COUNT_OF(items), arrived };
 	for (size_t i = 0; i < PUTTERS; i++)
 		hand_start(&hands[i]);
-	for (unsigned round = 0; round < 10; round++) {
+	for (unsigned round = 0; round < 100; round++) {
 		p.frees = 0;
+		memset(arrived, 0, sizeof(arrived));
 		for (size_t i = 0; i < COUNT_OF(items); i++) {
 			place(&p, &items[i], 0, ANYWHERE, i);
 			for (unsigned k = 1; k < PUTTERS; k++)
@@ -364,7 +377,6 @@ static void test_HE1_concurrent_last_puts_free_exactly_once(void **state)
 	}
 	for (size_t i = 0; i < PUTTERS; i++)
 		hand_stop(&hands[i]);
-	pthread_barrier_destroy(&start);
 	end_quire(q);
 }
 
