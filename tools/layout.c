@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -352,7 +351,7 @@ static int add_item(struct reader *r, uint64_t pfn, unsigned order, unsigned typ
 
 		if (*word & bit)
 			return fail(r, -EINVAL, "frame %llx is in use by a line above",
-				    (unsigned long long)(pfn - offset + f));
+				    (unsigned long long)pfn - offset + f);
 		*word |= bit;
 	}
 	if (r->n == r->cap) {
@@ -453,16 +452,11 @@ static bool is_zstd(const unsigned char *b, size_t n)
 
 static int start(struct reader *r)
 {
-	struct stat st;
 	ssize_t got;
 
 	r->fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (r->fd < 0)
 		return fail(r, -errno, "%s", strerror(errno));
-	if (fstat(r->fd, &st))
-		return fail(r, -errno, "%s", strerror(errno));
-	if (S_ISDIR(st.st_mode))
-		return fail(r, -EISDIR, "%s", strerror(EISDIR));
 	r->raw = malloc(BUFFER_BYTES);
 	r->text = malloc(BUFFER_BYTES);
 	if (!r->raw || !r->text)
@@ -487,7 +481,7 @@ static int start(struct reader *r)
 static int read_items(struct reader *r)
 {
 	const unsigned char *line = NULL;
-	uint64_t pfn, order, type;
+	uint64_t pfn = 0, order = 0, type = 0;
 	size_t length = 0;
 	int error;
 

@@ -56,7 +56,8 @@ static int help(int argc, char **argv)
 }
 
 struct parse {
-	int at; /* where the subcommand stands in argv; 0: there is none */
+	char *command; /* NULL: none was given */
+	int at;	       /* where it stands in argv */
 	int help, version;
 };
 
@@ -64,7 +65,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct parse *p = state->input;
 
-	(void)arg;
 	switch (key) {
 	case 'h':
 		p->help = 1;
@@ -74,6 +74,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		/* all that follows is the subcommand's */
+		p->command = arg;
 		p->at = state->next - 1;
 		state->next = state->argc;
 		return 0;
@@ -103,13 +104,13 @@ int main(int argc, char **argv)
 		return help(0, NULL);
 	if (p.version)
 		return version(0, NULL);
-	if (!p.at) {
+	if (!p.command) {
 		fputs("quire: no command given; 'quire help' lists them\n", stderr);
 		return 2;
 	}
 	for (size_t i = 0; i < COMMANDS; i++)
-		if (!strcmp(argv[p.at], commands[i].name))
+		if (!strcmp(p.command, commands[i].name))
 			return commands[i].run(argc - p.at, argv + p.at);
-	fprintf(stderr, "quire: unknown command '%s'; 'quire help' lists them\n", argv[p.at]);
+	fprintf(stderr, "quire: unknown command '%s'; 'quire help' lists them\n", p.command);
 	return 2;
 }

@@ -197,6 +197,21 @@ static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
 	retire(q, folio);
 }
 
+bool folio_put_if_last(struct quire_folio *folio)
+{
+	uint64_t c = load_acquire(&folio->count_);
+
+	while (COUNT_REFS(c) == 1)
+		if (compare_exchange(&folio->count_, &c, c - COUNT_REF))
+			return true;
+	return false;
+}
+
+void folio_gone(struct quire_folio *folio)
+{
+	last_put(folio, QUIRE_FREE_PUT);
+}
+
 void quire_folio_put(struct quire_folio *folio)
 {
 	uint64_t c;

@@ -138,6 +138,13 @@ static inline uint32_t *folio_futex(struct quire_folio *folio)
 #endif
 }
 
+/*
+ * Drops the caller's reference if it is the only one, so that nobody can take another, and returns
+ * true; folio_gone() must follow, which is what the last put does otherwise. false: nothing changed.
+ */
+bool folio_put_if_last(struct quire_folio *folio);
+void folio_gone(struct quire_folio *folio);
+
 /* The folio whose head frame this is, with a reference, or NULL; any time, by anybody. */
 struct quire_folio *folio_get_at(struct quire *q, struct quire_frame frame);
 /* The same without a reference: only for looking, and it may be another thing at once. */

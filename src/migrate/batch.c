@@ -67,12 +67,6 @@ static void entry_end(struct mover *m, struct batch_entry *e, enum entry_state s
 	folio_describe(e->folio, why, code, &e->who);
 }
 
-/* Only the mover's own reference is left: its owner let it go (contract X16, C18). */
-static bool let_go(const struct batch_entry *e)
-{
-	return COUNT_REFS(load_acquire(&e->folio->count_)) == 1;
-}
-
 /* ISOLATED is the lock of movers: one wins, and the owner hears of nobody else (contract C7). */
 static bool mark_isolated(struct batch_entry *e)
 {
@@ -99,16 +93,33 @@ static void entry_freed(struct mover *m, struct batch_entry *e)
 	m->freed++;
 }
 
+/*
+ * Is only the mover's own reference left? Then its owner let it go (contract X16), and the folio
+ * goes here and now: dropping the reference decides, so that nobody who finds the folio just then
+ * can bring it back to life after it was taken for dead.
+ */
+static bool let_go(struct mover *m, struct batch_entry *e)
+{
+	struct quire_folio *folio = e->folio;
+
+	if (!folio_put_if_last(folio))
+		return false;
+	if (load_relaxed(&folio->link_) == e) /* ours, isolated */
+		unmark_isolated(e);
+	entry_freed(m, e);
+	e->folio = NULL;
+	folio_gone(folio);
+	return true;
+}
+
 static void isolate(struct mover *m, struct batch_entry *e)
 {
 	uint32_t expected = e->src.n;
 	int code;
 
 	m->tries++;
-	if (let_go(e)) {
-		entry_freed(m, e);
+	if (let_go(m, e))
 		return;
-	}
 	if (!mark_isolated(e)) {
 		entry_end(m, e, ENTRY_AGAIN, -EAGAIN, QUIRE_REASON_ISOLATED);
 		return;
@@ -146,11 +157,9 @@ void mover_isolate(struct mover *m)
  */
 static bool ends_let_go(struct mover *m, struct batch_entry *e)
 {
-	if (!let_go(e))
+	if (!let_go(m, e))
 		return false;
-	unmark_isolated(e);
 	count(m->q, freed_isolated, 1);
-	entry_freed(m, e);
 	return true;
 }
 

@@ -291,7 +291,7 @@ static void test_layout_wrong_files(void **state)
 
 	/* Of a long path, the end is shown. */
 	memset(far, '/', sizeof(far));
-	strcpy(far + 400, "tmp/none.txt");
+	snprintf(far + 400, sizeof(far) - 400, "tmp/none.txt");
 	assert_int_equal(layout_read(far, &l, err, 256), -ENOENT);
 	assert_int_equal(strncmp(err, "...///", 6), 0);
 	assert_string_equal(err + strlen(err) - 39, "tmp/none.txt: No such file or directory");
@@ -338,6 +338,33 @@ static void test_layout_limits(void **state)
 	write_file(path, packed, size);
 	turned_down(path, -EFBIG, "1048577: more than 1048576 blocks of 512 frames");
 	free(packed);
+	free(text);
+	unlink(path);
+}
+
+/* Enough blocks to make the index grow, each met twice: found again, and its overlaps too. */
+static void test_layout_many_blocks(void **state)
+{
+	const size_t blocks = 10000, lines = 2 * blocks;
+	char path[128], err[256], *text = malloc(lines * 24 + 64);
+	size_t size = 0;
+	struct layout l;
+
+	(void)state;
+	assert_non_null(text);
+	in_folder(path, sizeof(path), "many");
+	for (size_t i = 0; i < lines; i++)
+		size += (size_t)sprintf(text + size, "%zx 0 1\n",
+					i * 7 % blocks * LAYOUT_BLOCK_FRAMES + i / blocks);
+	write_file(path, text, size);
+	assert_int_equal(layout_read(path, &l, err, sizeof(err)), 0);
+	check_layout(&l);
+	assert_int_equal(l.n, lines);
+	assert_int_equal(l.blocks, blocks);
+	layout_finish(&l);
+	size += (size_t)sprintf(text + size, "%x 0 1\n", LAYOUT_BLOCK_FRAMES);
+	write_file(path, text, size);
+	turned_down(path, -EINVAL, "20001: frame 200 is in use by a line above");
 	free(text);
 	unlink(path);
 }
@@ -452,7 +479,7 @@ static void test_layout_torn(void **state)
 	}
 
 	/* What follows a frame must be a frame. */
-	memcpy(bytes + size, "1 0 0\n", 6);
+	snprintf((char *)bytes + size, 16, "1 0 0\n");
 	write_file(path, bytes, size + 6);
 	turned_down(path, -EBADMSG, "281517: zstd data is damaged: Unknown frame descriptor");
 	bytes[size] = 0x28;
@@ -571,11 +598,16 @@ static int remove_folder(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layout_recorded),	   cmocka_unit_test(test_layout_right_text),
-		cmocka_unit_test(test_layout_names),	   cmocka_unit_test(test_layout_wrong_text),
-		cmocka_unit_test(test_layout_wrong_files), cmocka_unit_test(test_layout_limits),
-		cmocka_unit_test(test_layout_bombs),	   cmocka_unit_test(test_layout_torn),
+		cmocka_unit_test(test_layout_recorded),
+		cmocka_unit_test(test_layout_right_text),
+		cmocka_unit_test(test_layout_names),
+		cmocka_unit_test(test_layout_wrong_text),
+		cmocka_unit_test(test_layout_wrong_files),
+		cmocka_unit_test(test_layout_limits),
+		cmocka_unit_test(test_layout_bombs),
+		cmocka_unit_test(test_layout_torn),
 		cmocka_unit_test(test_layout_mutations),
+		cmocka_unit_test(test_layout_many_blocks),
 	};
 
 	if (argc > 1)

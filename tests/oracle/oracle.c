@@ -68,8 +68,8 @@ static int draw(const struct oracle_arena *arena, const size_t *index, size_t n,
 static void appraise(const struct oracle_arena *arena, const struct picture *picture,
 		     struct price *price)
 {
-	size_t cell[WINDOW_FRAMES];
-	bool whole[WINDOW_FRAMES];
+	size_t cell[WINDOW_FRAMES] = { 0 };
+	bool whole[WINDOW_FRAMES] = { false };
 
 	for (uint32_t k = 0; k < 1u << arena->window_order; k++) {
 		cell[k] = picture->folio[k];
@@ -249,15 +249,20 @@ out:
  * Brute force: the arena as one row of frames, and a search that puts down one folio after the
  * other. Folios of one size are alike, so they go down in ascending order of place; nothing else is
  * assumed, and every other combination is tried before the answer is no.
+ *
+ * Largest first is quick, and hardly ever has to go back. Smallest first, a place can be wrong for
+ * what comes later, and the search has to go back: in the smallest arenas it is done that way, so
+ * that the answer owes nothing to the order.
  */
+#define SMALLEST_FIRST_FRAMES 24
+
 struct puzzle {
 	unsigned window_order;
 	unsigned frames;
 	unsigned windows;
 	bool blocked[ORACLE_BRUTE_FRAMES];
 	unsigned n;
-	uint8_t order[ORACLE_BRUTE_FRAMES]; /* of the folios to put down, descending */
-	uint64_t steps;
+	uint8_t order[ORACLE_BRUTE_FRAMES]; /* of the folios to put down, equal ones together */
 };
 
 static bool is_free(const struct puzzle *p, unsigned at, unsigned size)
@@ -291,7 +296,6 @@ static bool put_down(struct puzzle *p, unsigned i, unsigned from)
 	for (unsigned at = from; places >= alike && at + size <= p->frames; at += size) {
 		if (!is_free(p, at, size))
 			continue;
-		p->steps++;
 		places--;
 		mark(p, at, size, true);
 		if (put_down(p, i + 1, alike > 1 ? at + size : 0))
@@ -305,6 +309,8 @@ static bool put_down(struct puzzle *p, unsigned i, unsigned from)
 static bool set_up(const struct oracle_arena *arena, const uint8_t *set, bool rearrange,
 		   struct puzzle *p)
 {
+	bool smallest_first;
+
 	*p = (struct puzzle){
 		.window_order = arena->window_order,
 		.windows = arena->blocks,
@@ -314,7 +320,10 @@ static bool set_up(const struct oracle_arena *arena, const uint8_t *set, bool re
 		if (set[b])
 			mark(p, b << p->window_order, 1u << p->window_order, true);
 	}
-	for (unsigned order = p->window_order + 1; order-- > 0;) {
+	smallest_first = !rearrange && p->frames <= SMALLEST_FIRST_FRAMES;
+	for (unsigned round = 0; round <= p->window_order; round++) {
+		const unsigned order = smallest_first ? round : p->window_order - round;
+
 		for (size_t i = 0; i < arena->n; i++) {
 			const struct oracle_folio *f = &arena->folios[i];
 
@@ -377,7 +386,6 @@ int oracle_brute(const struct oracle_arena *arena, bool rearrange, struct oracle
 			if (set[arena->folios[i].block])
 				cost += UINT64_C(1) << arena->folios[i].order;
 		}
-		brute->sets++;
 		/* Neither a better count nor a cheaper one: the answer would not matter. */
 		if (cost >= brute->frames[k] || !set_up(arena, set, rearrange, &puzzle))
 			continue;
@@ -385,7 +393,6 @@ int oracle_brute(const struct oracle_arena *arena, bool rearrange, struct oracle
 			brute->frames[k] = cost;
 			brute->runs = k > brute->runs ? k : brute->runs;
 		}
-		brute->steps += puzzle.steps;
 	}
 	return 0;
 }

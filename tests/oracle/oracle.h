@@ -72,8 +72,6 @@ struct oracle_brute {
 	unsigned runs; /* the most windows that can be empty at once */
 	/* The least frames that must move for exactly k windows; UINT64_MAX: k cannot be had. */
 	uint64_t frames[ORACLE_BRUTE_WINDOWS + 1];
-	uint64_t sets;	/* sets of windows tried */
-	uint64_t steps; /* placements tried */
 };
 
 /*

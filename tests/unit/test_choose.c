@@ -428,6 +428,60 @@ static void test_planner_places_best_fit_lowest_first(void **state)
 	places_finish(&places);
 }
 
+/* Random adds and takes: of the smallest order that serves, always the lowest place. */
+static void test_planner_places_always_the_lowest(void **state)
+{
+	struct arena_random random = { seed + 60 };
+	uint64_t takes = 0, none = 0;
+
+	(void)state;
+	for (unsigned t = 0; t < 400; t++) {
+		/* The model: the order + 1 of the place that begins at a frame, 0: none does. */
+		uint8_t begins[2048] = { 0 };
+		struct places places;
+		uint32_t frame;
+
+		places_init(&places);
+		for (unsigned step = 0; step < 300; step++) {
+			unsigned order = arena_below(&random, CHOOSE_ORDERS), o = order;
+			uint32_t at = arena_below(&random, 2048 >> order) << order, lowest = 2048;
+			bool vacant = true;
+
+			if (arena_below(&random, 5) < 2) {
+				for (uint32_t f = 0; f < 2048; f++) {
+					if (begins[f] && f < at + (1u << order) &&
+					    at < f + (1u << (begins[f] - 1)))
+						vacant = false;
+				}
+				if (!vacant)
+					continue;
+				assert_int_equal(places_add(&places, at, order), 0);
+				begins[at] = (uint8_t)(order + 1);
+				continue;
+			}
+			for (; o < CHOOSE_ORDERS && lowest == 2048; o += lowest == 2048) {
+				for (uint32_t f = 2048; f-- > 0;)
+					lowest = begins[f] == o + 1 ? f : lowest;
+			}
+			takes++;
+			if (lowest == 2048) {
+				none++;
+				assert_int_equal(places_take(&places, order, &frame), -ENOSPC);
+				continue;
+			}
+			assert_int_equal(places_take(&places, order, &frame), 0);
+			assert_int_equal(frame, lowest);
+			begins[lowest] = 0;
+			while (o-- > order)
+				begins[lowest + (1u << o)] = (uint8_t)(o + 1);
+		}
+		places_finish(&places);
+	}
+	printf("# places: %llu takes, %llu without a place; each the lowest of the best fit\n",
+	       (unsigned long long)takes, (unsigned long long)none);
+	assert_true(none && none < takes);
+}
+
 /* Each allocation fails once: -ENOMEM, nothing leaks, and the same works afterwards. */
 static void test_planner_places_without_memory(void **state)
 {
@@ -438,7 +492,7 @@ static void test_planner_places_without_memory(void **state)
 	(void)state;
 	for (uint64_t nth = 1; again; nth++) {
 		struct places places;
-		uint32_t frame;
+		uint32_t frame = 0;
 		int error;
 
 		places_init(&places);
@@ -466,6 +520,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_planner_nothing_to_choose_from),
 		cmocka_unit_test(test_planner_places_best_fit_lowest_first),
 		cmocka_unit_test(test_planner_places_without_memory),
+		cmocka_unit_test(test_planner_places_always_the_lowest),
 		cmocka_unit_test(test_planner_windows_are_the_oracles),
 		cmocka_unit_test(test_planner_order_0_is_the_optimum),
 		cmocka_unit_test(test_planner_mixed_orders_are_never_above),

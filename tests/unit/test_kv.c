@@ -1006,6 +1006,28 @@ static void test_writer_disturbed(void **state)
 	race_teardown(q, kv);
 }
 
+/* A place is given back when no record names it any more, not before. */
+static void test_freer_disturbed(void **state)
+{
+	struct quire *q;
+	struct kv *kv;
+
+	(void)state;
+	race_setup(&q, &kv, true, false);
+	race_at(kv, "put:zero", 1, act_read);
+	set(kv, 1, 2, 9000);
+	assert_int_equal(race_over(), 1);
+	assert_int_equal(race.rc, 9000);
+	fill(want, 1, 2, 0, 9000);
+	assert_memory_equal(race_bytes, want, 9000);
+
+	race_at(kv, "put:zero", 1, act_read);
+	assert_int_equal(kv_delete(kv, 1), 0);
+	assert_int_equal(race_over(), 1);
+	assert_int_equal(race.rc, -ENOENT);
+	race_teardown(q, kv);
+}
+
 /* A mover at each of its steps, and everything that may happen to the value meanwhile. */
 static void test_mover_disturbed(void **state)
 {
@@ -1230,6 +1252,7 @@ int main(void)
 		cmocka_unit_test(test_reader_disturbed),
 		cmocka_unit_test(test_reader_disturbed_always),
 		cmocka_unit_test(test_writer_disturbed),
+		cmocka_unit_test(test_freer_disturbed),
 		cmocka_unit_test(test_mover_disturbed),
 #endif
 		cmocka_unit_test(test_model),

@@ -177,8 +177,9 @@ static int make_files(void **state)
 	FILE *f;
 
 	(void)state;
-	if (!text || !data || !mkdtemp(folder))
-		return -1;
+	assert_non_null(text);
+	assert_non_null(data);
+	assert_non_null(mkdtemp(folder));
 	n = make_layout(text, size, BLOCKS);
 	spit(path("small.txt"), text, n);
 	packed = ZSTD_compress(data, ZSTD_compressBound(size), text, n, 3);
@@ -192,8 +193,7 @@ static int make_files(void **state)
 	f = fopen(path("huge"), "w");
 	for (unsigned b = 1; f && b <= 400000; b++)
 		fprintf(f, "%x 9 1\n", b * 512);
-	if (!f || fclose(f))
-		return -1;
+	assert_true(f && !fclose(f));
 	free(text);
 	free(data);
 	return 0;

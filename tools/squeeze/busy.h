@@ -17,8 +17,6 @@ struct busy;
 struct busy_hooks {
 	/* In the isolate op: the unit is on the move from now on. */
 	void (*isolated)(void *arg, size_t unit);
-	/* In the migrate op, before anything is quiesced. */
-	void (*asked)(void *arg, enum quire_mode mode);
 	void *arg;
 };
 

@@ -48,36 +48,46 @@ size_t content_wrong(const void *found, uint64_t base, size_t offset, size_t n);
 #define CONTENT_FENCE(order) __atomic_thread_fence(order)
 #endif
 
+struct sequence {
+	uint32_t n; /* atomic */
+};
+
 /* Readers: the sequence before reading; odd: a writer is at it. Pairs with sequence_unlock(). */
-static inline uint32_t sequence_read(const uint32_t *sequence)
+static inline uint32_t sequence_read(const struct sequence *s)
 {
-	return __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&s->n, __ATOMIC_ACQUIRE);
 }
 
 /* true: what was read since is of one version. */
-static inline bool sequence_same(const uint32_t *sequence, uint32_t before)
+static inline bool sequence_same(const struct sequence *s, uint32_t before)
 {
 	CONTENT_FENCE(__ATOMIC_ACQUIRE);
-	return __atomic_load_n(sequence, __ATOMIC_RELAXED) == before;
+	return __atomic_load_n(&s->n, __ATOMIC_RELAXED) == before;
 }
 
 /* Writers: false if another one is at it. *before is the sequence of what stands there now. */
-static inline bool sequence_lock(uint32_t *sequence, uint32_t *before)
+static inline bool sequence_lock(struct sequence *s, uint32_t *before)
 {
-	uint32_t s = __atomic_load_n(sequence, __ATOMIC_RELAXED);
+	uint32_t n = __atomic_load_n(&s->n, __ATOMIC_RELAXED);
 
-	if (s & 1 || !__atomic_compare_exchange_n(sequence, &s, s + 1, false, __ATOMIC_ACQUIRE,
+	if (n & 1 || !__atomic_compare_exchange_n(&s->n, &n, n + 1, false, __ATOMIC_ACQUIRE,
 						  __ATOMIC_RELAXED))
 		return false;
 	/* no store of data may become visible before the odd number */
 	CONTENT_FENCE(__ATOMIC_RELEASE);
-	*before = s;
+	*before = n;
 	return true;
 }
 
-static inline void sequence_unlock(uint32_t *sequence, uint32_t before)
+static inline void sequence_unlock(struct sequence *s, uint32_t before)
 {
-	__atomic_store_n(sequence, before + 2, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->n, before + 2, __ATOMIC_RELEASE);
+}
+
+/* Nothing was written after all. */
+static inline void sequence_cancel(struct sequence *s, uint32_t before)
+{
+	__atomic_store_n(&s->n, before, __ATOMIC_RELEASE);
 }
 
 static inline uint32_t sequence_version(uint32_t sequence)

@@ -15,9 +15,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "busy.h"
+#include "clock.h"
 #include "content.h"
 #include "legacy.h"
 #include "random.h"
@@ -51,17 +51,10 @@ struct load {
 	unsigned running; /* atomic */
 	int stop;	  /* atomic */
 	int met;	  /* atomic; an access met a folio on the move */
+	int waited;	  /* atomic; the first isolation has waited for that */
 	struct hints busy, any;
 	struct worker *workers;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void relax(unsigned spin)
 {
@@ -140,7 +133,7 @@ static void end_access(struct worker *w, bool counts, uint64_t since)
 	if (!counts)
 		return;
 	w->sum.accesses++;
-	histogram_add(&w->sum.stalls, now_ns() - since);
+	histogram_add(&w->sum.stalls, clock_ns() - since);
 }
 
 static void check(struct worker *w, const struct thing *t, uint32_t page, uint32_t version,
@@ -210,7 +203,7 @@ static void reader(struct worker *w, const struct thing *t)
 		offset = 0;
 	}
 	begin_access(w, t, &counts);
-	since = now_ns();
+	since = clock_ns();
 	for (unsigned spin = 0;; spin++) {
 		before = sequence_read(&s->sequence[t->page + p]);
 		if (before & 1) {
@@ -293,7 +286,7 @@ static void writer(struct worker *w, const struct thing *t)
 	char *to = NULL;
 
 	begin_access(w, t, &counts);
-	since = now_ns();
+	since = clock_ns();
 	/* the address before the sequence: nobody is kept out of a page by one who waits for a move
 	 */
 	for (unsigned spin = 0;; spin++) {
@@ -312,7 +305,7 @@ static void writer(struct worker *w, const struct thing *t)
 	}
 	if (kv) {
 		if (!kv_rewrite(w, t, page, before)) {
-			__atomic_store_n(&s->sequence[page], before, __ATOMIC_RELEASE);
+			sequence_cancel(&s->sequence[page], before);
 			w->sum.errors++;
 			return;
 		}
@@ -344,32 +337,27 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/*
+ * A small layout may be squeezed before a worker gets a turn of the processor; then nothing would
+ * have been tried under load. So the first isolation, and only it, waits until an access met it.
+ */
+static void await_first_access(const struct load *load)
+{
+	uint64_t until = clock_ns() + FIRST_NS;
+
+	while (!__atomic_load_n(&load->met, __ATOMIC_RELAXED) && clock_ns() < until)
+		sched_yield();
+}
+
 /* Hook: a thing is on the move. In the mover's thread. */
 static void isolated(void *arg, size_t thing)
 {
 	struct load *load = arg;
+	const struct thing *t = &load->arena->stage->things[thing];
 
-	leave_hint(load->arena->stage->things[thing].holder == HOLDER_BUSY ? &load->busy
-									   : &load->any,
-		   thing);
-}
-
-/*
- * Hook: a mover is about to quiesce. A small layout may be squeezed before a worker gets a turn of
- * the processor; then nothing would have been tried under load. So the first batch, and only it,
- * waits until an access has met it.
- */
-static void asked(void *arg, enum quire_mode mode)
-{
-	struct load *load = arg;
-	uint64_t until;
-
-	if (mode == QUIRE_ASYNC || __atomic_load_n(&load->met, __ATOMIC_RELAXED) ||
-	    !__atomic_load_n(&load->running, __ATOMIC_RELAXED))
-		return;
-	until = now_ns() + FIRST_NS;
-	while (!__atomic_load_n(&load->met, __ATOMIC_RELAXED) && now_ns() < until)
-		sched_yield();
+	leave_hint(t->holder == HOLDER_BUSY ? &load->busy : &load->any, thing);
+	if (!__atomic_exchange_n(&load->waited, 1, __ATOMIC_RELAXED))
+		await_first_access(load);
 }
 
 int load_create(unsigned threads, struct load **load)
@@ -390,7 +378,7 @@ int load_create(unsigned threads, struct load **load)
 
 struct arena_hooks load_hooks(struct load *load)
 {
-	const struct arena_hooks hooks = { isolated, asked, load };
+	const struct arena_hooks hooks = { isolated, load };
 
 	return hooks;
 }

@@ -144,18 +144,10 @@ static void busy_isolated(void *arg, size_t unit)
 		a->hooks.isolated(a->hooks.arg, a->busy_things[unit]);
 }
 
-static void busy_asked(void *arg, enum quire_mode mode)
-{
-	struct arena *a = arg;
-
-	if (a->hooks.asked)
-		a->hooks.asked(a->hooks.arg, mode);
-}
-
 static int make_owners(struct arena *a)
 {
 	const struct stage *s = a->stage;
-	const struct busy_hooks hooks = { busy_isolated, busy_asked, a };
+	const struct busy_hooks hooks = { busy_isolated, a };
 	size_t stay = s->held[HOLDER_LEGACY] + (a->owners ? 0 : s->held[HOLDER_BUSY]);
 	int err;
 
@@ -230,6 +222,11 @@ static int by_address(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+void folios_sort(struct quire_folio **folios, size_t n)
+{
+	qsort(folios, n, sizeof(struct quire_folio *), by_address);
+}
+
 int arena_create(struct arena *a, struct stage *s, bool owners, const struct arena_hooks *hooks,
 		 const struct stage_progress *progress, const char **what)
 {
@@ -271,7 +268,7 @@ int arena_create(struct arena *a, struct stage *s, bool owners, const struct are
 	for (size_t i = 0; i < s->n; i++)
 		if (s->things[i].holder == HOLDER_LEGACY)
 			s->expected[stay++] = s->things[i].folio;
-	qsort(s->expected, stay, sizeof(struct quire_folio *), by_address);
+	folios_sort(s->expected, stay);
 	return 0;
 }
 
@@ -355,7 +352,7 @@ static int verify_thing(struct arena *a, size_t i, uint64_t *wrong)
 	}
 	for (uint32_t p = 0; p < 1u << t->order; p++) {
 		base = content_base(s->seed, t->page + p,
-				    sequence_version(s->sequence[t->page + p]));
+				    sequence_version(s->sequence[t->page + p].n));
 		if (from) {
 			*wrong += content_wrong(from + (size_t)p * CONTENT_PAGE, base, 0,
 						CONTENT_PAGE);

@@ -14,6 +14,7 @@
 #include "../layout.h"
 
 struct kv;
+struct sequence;
 struct busy;
 struct legacy;
 
@@ -42,15 +43,15 @@ struct thing {
 struct stage {
 	uint64_t seed;
 	size_t n;
-	struct thing *things; /* ascending by frame */
-	size_t held[HOLDERS]; /* how many each holder has */
-	uint32_t blocks;      /* with the free ones at the end */
-	uint32_t recorded;    /* without them */
-	uint32_t pages;	      /* frames in use */
-	uint32_t *first;      /* first[b] to first[b + 1] - 1: the things of block b */
-	uint32_t *sequence;   /* atomic; of each page, see content.h */
-	struct quire_folio *
-		*expected; /* folios of legacy, ascending by address; after arena_fill() */
+	struct thing *things;	   /* ascending by frame */
+	size_t held[HOLDERS];	   /* how many each holder has */
+	uint32_t blocks;	   /* with the free ones at the end */
+	uint32_t recorded;	   /* without them */
+	uint32_t pages;		   /* frames in use */
+	uint32_t *first;	   /* first[b] to first[b + 1] - 1: the things of block b */
+	struct sequence *sequence; /* of each page, see content.h */
+	/* Folios of legacy, ascending by address; after arena_create(). */
+	struct quire_folio **expected;
 };
 
 /*
@@ -73,7 +74,6 @@ struct stage_progress {
 /* Whom owners tell about moves; see busy.h. thing is the number of the thing. */
 struct arena_hooks {
 	void (*isolated)(void *arg, size_t thing);
-	void (*asked)(void *arg, enum quire_mode mode);
 	void *arg;
 };
 
@@ -115,6 +115,9 @@ enum holder arena_holder(const struct arena *arena, const struct thing *thing);
  * Adds to *wrong. 0, -errno, or -ECANCELED.
  */
 int arena_verify(struct arena *arena, const struct stage_progress *progress, uint64_t *wrong);
+
+/* By address. */
+void folios_sort(struct quire_folio **folios, size_t n);
 
 /* 0; -EBUSY where the library says that something is still held. */
 int arena_destroy(struct arena *arena);
