@@ -1020,6 +1020,48 @@ static void test_C18_one_of_many_is_freed(void **state)
 	}
 }
 
+static void put_then_get(void *arg)
+{
+	struct deed *d = arg;
+
+	/* A reader found it in the index, its owner lets it go, the reader takes a reference. */
+	hand_do(d->hand, deed_enter, d);
+	deed_put(d);
+	d->got = quire_folio_get(d->folio);
+	hand_do(d->hand, deed_leave, d);
+}
+
+/* Down to the mover's reference alone, and found again before the mover looked: it lives on. */
+static void test_C18_let_go_and_found_again(void **state)
+{
+	static const char *const steps[] = { "isolate:marked", "isolate:done", "migrate:before",
+					     "commit:copied", "putback:before" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(steps); i++) {
+		struct quire_move move;
+		struct hand hand;
+		struct deed d;
+		struct one o;
+
+		one_start(&o, OP_ALL);
+		hand_start(&hand);
+		d = (struct deed){ .folio = o.it.folio, .hand = &hand };
+		if (i == 4)
+			o.p.migrate_says = SCRIPT(-EIO);
+		at_point(steps[i], o.it.folio, put_then_get, &d);
+		move = move_folio(o.it.folio, QUIRE_ASYNC, 0);
+		assert_true(d.got);
+		assert_int_equal(move.code, i == 4 ? -EIO : 0);
+		assert_int_equal(move.who.why,
+				 i == 4 ? QUIRE_REASON_OWNER_ERROR : QUIRE_REASON_NONE);
+		assert_int_equal(o.p.frees, 0);
+		no_points();
+		hand_stop(&hand);
+		one_end(&o);
+	}
+}
+
 /* --- C25 to C28 and the holes ------------------------------------------------------------- */
 
 static void test_C25_who_uses_the_content_blocks_the_move_and_no_longer(void **state)
@@ -1357,6 +1399,7 @@ int main(void)
 		TEST(test_C18_freed_during_the_commit),
 		TEST(test_C18_freed_inside_of_migrate),
 		TEST(test_C18_one_of_many_is_freed),
+		TEST(test_C18_let_go_and_found_again),
 		TEST(test_C25_who_uses_the_content_blocks_the_move_and_no_longer),
 		TEST(test_C27_folios_of_every_order_move),
 		TEST(test_C28_a_dead_folio_is_rejected_untouched),
