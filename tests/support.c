@@ -136,6 +136,10 @@ struct quire *make_quire(unsigned blocks)
 
 void end_quire(struct quire *quire)
 {
+	const char *wrong = folios_validate(quire);
+
+	if (wrong)
+		fail_msg("%s", wrong);
 	assert_int_equal(quire_destroy(quire), 0);
 }
 

@@ -66,7 +66,9 @@ uint64_t number_of(const char *name, uint64_t otherwise);
 /* --- a quire ------------------------------------------------------------------------------ */
 
 struct quire *make_quire(unsigned blocks);
-/* Destroys it; nothing may be left that forbids that. */
+/* src/folio/folios.h: NULL, or which invariant of the whole structure does not hold. */
+const char *folios_validate(struct quire *quire);
+/* Validates and destroys it; nothing may run, and nothing may be left that forbids that. */
 void end_quire(struct quire *quire);
 struct quire_stats stats_of(struct quire *quire);
 /* Reclaims: nothing may be waiting any more, and so many frames are free. */

@@ -90,7 +90,7 @@ struct quire_slot_ {
 struct quire_thread_ {
 	uint32_t npins; /* slots in use; raised before a slot is filled */
 	uint32_t nest;  /* read sections open */
-	uint64_t epoch; /* atomic; the epoch entered, 0 outside of read sections */
+	uint64_t epoch; /* atomic; the epoch entered, 0 outside of read sections (nest is 0) */
 	uint32_t fence; /* 1 where the kernel has no membarrier: pins need a full fence */
 	uint32_t reserved;
 	struct quire_slot_ slot[QUIRE_SHORT_PINS];

@@ -107,7 +107,11 @@ struct quire_blocker {
 	enum quire_reason why;
 	int code;        /* the -errno behind it */
 	int thread;      /* the kernel's thread id of the holder; 0 if none */
-	uint64_t age_ns; /* since when, or since a mover first met it: at least this long */
+	/*
+	 * Of a named pin: since when. Of a short pin: since a mover first met one of that site on the
+	 * folio in that place of its thread; pins of one site that come and go look like one.
+	 */
+	uint64_t age_ns;
 };
 
 #define QUIRE_STRINGIFY_(x) #x

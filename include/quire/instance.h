@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * instance.h: a quire: one arena of frames, its owners, its counters.
+ *
+ * A child of fork() has none of its parent's quires: calls on them answer -ENXIO, or NULL, or do
+ * nothing, and quire_destroy() gives back what describes them. Once the child has made a quire of
+ * its own, pins and views of a parent's folio are undefined there.
  */
 #ifndef QUIRE_INSTANCE_H
 #define QUIRE_INSTANCE_H
@@ -98,7 +102,10 @@ struct quire_stats {
 	uint64_t metadata_bytes; /* what describes the arena, resident */
 };
 
-/* Fills *stats as far as its size goes. -EINVAL: a size of 0 or less than one counter. */
+/*
+ * Fills *stats as far as its size goes.
+ * -EINVAL: a size of 0 or less than one counter; -ENXIO: in a child of fork()
+ */
 QUIRE_EXPORT int quire_stats_get(struct quire *quire, struct quire_stats *stats);
 
 /* One block of 512 frames, for heat maps and tests; a snapshot. */
@@ -112,7 +119,7 @@ struct quire_block_info {
 
 /* Number of blocks of the arena. */
 QUIRE_EXPORT uint32_t quire_blocks(const struct quire *quire);
-/* -EINVAL: no such block, or a size of 0. */
+/* -EINVAL: no such block, or a size of 0; -ENXIO: in a child of fork(). */
 QUIRE_EXPORT int quire_block_info(struct quire *quire, uint32_t block,
 				  struct quire_block_info *info);
 

@@ -25,11 +25,11 @@ struct quire_move {
 /*
  * Moves n folios; each fails or succeeds on its own. Rules (contract X6 to X14 as the design has
  * them): ASYNC tries each once; SYNC_LIGHT and SYNC try -EAGAIN again after the event they wait
- * for, or after a back-off, until deadline_ns (0: the quire's) after the start, 1 ms for
- * SYNC_LIGHT; any other code is final for this call. Whatever failed is where it was, unchanged,
+ * for, or after a back-off, until deadline_ns (0: the quire's) after the first wait began, 1 ms
+ * for SYNC_LIGHT; any other code is final for this call. Whatever failed is where it was, unchanged,
  * with its owner, and no frame stays allocated for it.
  * Returns the number of folios not moved; -EDEADLK inside an op or a read section; -EINVAL for a
- * wrong mode; -ENXIO in a child of fork().
+ * wrong mode; -ENOMEM, and nothing was tried; -ENXIO in a child of fork().
  */
 QUIRE_EXPORT QUIRE_MUST_USE long quire_move_folios(struct quire *quire, struct quire_move *moves,
 						   size_t n, enum quire_mode mode,

@@ -13,10 +13,10 @@ extern "C" {
 #endif
 
 /*
- * Makes an owner. The name is copied (1 to 63 bytes) and need not be unique. ops is not copied and
- * must outlive the owner; NULL: its folios may always move. arg is handed to every op.
+ * Makes an owner. The name (1 to 63 bytes, need not be unique) and ops are copied; ops NULL: its
+ * folios may always move. arg is handed to every op.
  * -EINVAL  no name or too long, ops->size is no size, isolate without putback, putback with
- *          neither isolate nor migrate     -ENOMEM
+ *          neither isolate nor migrate     -ENOMEM     -ENXIO  in a child of fork()
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_owner_create(struct quire *quire, const char *name,
 						   const struct quire_owner_ops *ops, void *arg,
@@ -24,7 +24,7 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_owner_create(struct quire *quire, const ch
 
 /*
  * Ends an owner. -EBUSY while it has a folio (a retired one counts) or a named pin; -EDEADLK inside
- * of an op. destroy(NULL) is 0. After 0 none of its ops runs or will run.
+ * of an op; -ENXIO in a child of fork(). destroy(NULL) is 0. After 0 none of its ops runs or will run.
  */
 QUIRE_EXPORT int quire_owner_destroy(struct quire_owner *owner);
 

@@ -31,8 +31,11 @@ extern "C" {
  * Pins a folio and returns its address, valid until quire_unpin() in the same thread. The caller
  * has a reference, or found the folio in its index within a read section and checks that the index
  * still names it afterwards. Waits while the folio is being copied (some microseconds).
- * NULL: the folio is dead; or it was the thread's ninth pin and there was no memory for it.
- * A signal handler may pin what the interrupted thread is not moving.
+ * NULL: the folio is dead; or it was the thread's ninth pin and there was no memory for it; or this
+ * is a child of fork() and the quire is the parent's.
+ * A signal handler may pin what the interrupted thread is not moving, where that thread has pinned
+ * before and holds no more than eight pins together with the handler's own, and releases them last
+ * in, first out: a thread's first pin and its ninth allocate and take locks.
  */
 #define quire_pin(folio) quire_pin_at_((folio), QUIRE_SITE)
 
@@ -86,7 +89,8 @@ static inline void quire_unpin(struct quire_folio *folio)
  * need not be the folio's. An owner's own pins on its own folios are dropped in its migrate op, so
  * a plan counts on them going; everything else that is pinned long is taken to stay.
  * The caller has a reference; the pin takes none.
- * -ENOMEM; -ESTALE: the folio is dead; -EINVAL: who is NULL or of another quire.
+ * -ENOMEM; -ESTALE: the folio is dead; -EINVAL: who is NULL or of another quire; -ENXIO: in a child
+ * of fork(). Not for signal handlers. Waits as quire_pin() does.
  */
 #define quire_pin_long(folio, who, pin) quire_pin_long_at_((folio), (who), QUIRE_SITE, (pin))
 QUIRE_EXPORT QUIRE_MUST_USE int quire_pin_long_at_(struct quire_folio *folio,

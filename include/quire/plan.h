@@ -72,9 +72,15 @@ struct quire_budget {
 	size_t size;
 	enum quire_mode mode;
 	unsigned mode_set;    /* 0: SYNC */
-	uint64_t bytes;       /* move no more than this; 0: no limit */
+	uint64_t bytes;       /* move no more than this; 0: no limit. Blocks of 512 frames are begun
+			       * only where all that lives in them fits */
 	uint64_t deadline_ns; /* end this long after the start; 0: no limit for the whole */
-	uint64_t folio_ns;    /* wait this long for one folio at most; 0: the quire's deadline_ns */
+	/*
+	 * Wait this long for one folio at most, which is for the windows that are tried together;
+	 * when others are chosen instead it starts anew. 0: the quire's deadline_ns. In SYNC_LIGHT
+	 * 1 ms for the whole.
+	 */
+	uint64_t folio_ns;
 	/*
 	 * Called between batches, in the executing thread, with the result so far; anything but 0
 	 * ends the execution with -ECANCELED. NULL: none.
@@ -103,12 +109,14 @@ QUIRE_EXPORT int quire_plan_info(const struct quire_plan *plan, struct quire_pla
  * Executes a plan, once. budget NULL: mode SYNC, no limit but the quire's deadline for each folio.
  * result may be NULL. Windows are closed to allocation meanwhile, as far as frames are left
  * elsewhere; runs obtained are ordinary free memory when it returns.
- *  0           the goal is met; with QUIRE_MAX: everything that could be done was
+ *  0           the goal is met, also where the budget ended just then; with QUIRE_MAX:
+ *              everything that could be done was
  *  -EBUSY      fewer runs than asked for: quire_plan_blocker() says who
  *  -ENOSPC     fewer runs than asked for: no aligned place left
  *  -ETIMEDOUT, -EDQUOT  the budget's time, its bytes were used up    -ECANCELED  by progress
  *  -EALREADY   executed before     -EDEADLK  in an op or a read section     -ENOMEM
- * In every case the result says what was done, and it stays done.
+ *  -EINVAL     no plan, a size of 0, a wrong mode     -ENXIO  in a child of fork()
+ * In every case (but for a result without a size) the result says what was done, and it stays done.
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_plan_execute(struct quire_plan *plan,
 						   const struct quire_budget *budget,
@@ -116,7 +124,8 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_plan_execute(struct quire_plan *plan,
 
 /*
  * Who stands in the way: before an execution, what is known to stay; after it, what did. One entry
- * for each folio that stays, in the order of their frames. Valid until the plan is destroyed.
+ * for each folio that stays, in the order of their frames; where no folio keeps a window (a reader,
+ * another plan) one for the window, with folio NULL. Valid until the plan is executed or destroyed.
  */
 QUIRE_EXPORT size_t quire_plan_blockers(const struct quire_plan *plan);
 QUIRE_EXPORT const struct quire_blocker *quire_plan_blocker(const struct quire_plan *plan,

@@ -30,7 +30,11 @@
 extern "C" {
 #endif
 
-/* Enters a read section; sections nest. -ENOMEM at a thread's first one, else 0. */
+/*
+ * Enters a read section; sections nest. -ENOMEM at a thread's first one, or in a child of fork()
+ * that has no quire of its own; else 0. A signal handler may enter one where its thread has been in
+ * a section or has pinned before (the first time allocates).
+ */
 static inline int quire_read_enter(void)
 {
 	struct quire_thread_ *t = quire_thread_self_;
@@ -40,7 +44,14 @@ static inline int quire_read_enter(void)
 		if (!t)
 			return -12; /* -ENOMEM */
 	}
-	if (t->nest++ == 0) {
+	/*
+	 * Counted first, announced by whoever finds it not announced: a handler that comes between
+	 * the two announces for itself, and what it leaves behind is an epoch that is older, never
+	 * one that is missing.
+	 */
+	t->nest++;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&t->epoch, __ATOMIC_RELAXED) == 0) {
 		/* acquire: who sees an epoch sees what was unlinked or published before it began */
 		__atomic_store_n(&t->epoch, __atomic_load_n(&quire_epoch_, __ATOMIC_ACQUIRE),
 				 __ATOMIC_RELEASE);

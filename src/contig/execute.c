@@ -258,6 +258,23 @@ static void add(struct execution *x, uint32_t tag, struct quire_folio *folio,
 	}
 }
 
+/* The frames of what lives in a block; other frames in use may wait for a pin or a reader. */
+static size_t live_frames(const struct execution *x, const struct node_block *block, uint32_t b)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < QUIRE_BLOCK_FRAMES; i++) {
+		struct quire_frame at = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
+		struct quire_folio *folio =
+			bits_test(&block->used, i) ? folio_peek_at(x->q, at) : NULL;
+		uint64_t word = folio ? load_acquire(&folio->word_) : QUIRE_DEAD_;
+
+		if (!(word & QUIRE_DEAD_) && word_frame(word) == at.n)
+			n += 1u << word_order(word);
+	}
+	return n;
+}
+
 /* Collects what lives in a block; all of it goes into one batch. */
 static void gather(struct execution *x, uint32_t tag, uint32_t b)
 {
@@ -269,9 +286,11 @@ static void gather(struct execution *x, uint32_t tag, uint32_t b)
 	used = QUIRE_BLOCK_FRAMES - block.free;
 	if (x->m.frames + used > BATCH_FRAMES)
 		flush(x);
-	if (budget && x->m.bytes_moved + (x->m.frames + used) * QUIRE_FRAME_BYTES > budget &&
-	    !x->stop)
-		x->stop = -EDQUOT;
+	if (budget && !x->stop) {
+		used = live_frames(x, &block, b);
+		if (used && x->m.bytes_moved + (x->m.frames + used) * QUIRE_FRAME_BYTES > budget)
+			x->stop = -EDQUOT;
+	}
 	for (unsigned i = 0; i < QUIRE_BLOCK_FRAMES && !x->stop;) {
 		struct quire_frame src = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
 		struct quire_folio *folio;
@@ -312,7 +331,26 @@ static size_t unfinished(const struct execution *x)
 	return n;
 }
 
-/* What keeps a window from being free, though no folio in it is at fault: a reader, most likely. */
+/* What was freed in a window and is still pinned. */
+static size_t learn_retired(struct execution *x, struct plan_window *w)
+{
+	uint32_t first = first_block(x, w) * QUIRE_BLOCK_FRAMES;
+	struct quire_blocker who;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < x->plan->blocks_each * QUIRE_BLOCK_FRAMES; i++) {
+		if (!folio_retired_pinned_at(x->q, quire_frame(first + i), &who))
+			continue;
+		learn(x, w, &who);
+		n++;
+	}
+	return n;
+}
+
+/*
+ * What keeps a window from being free, though no live folio in it is at fault: a pin on what was
+ * freed, a reader, or else somebody who was given frames in it: another plan, a folio being made.
+ */
 static void give_up_unfinished(struct execution *x)
 {
 	struct thread *reader = epoch_blocker(load_acquire(&quire_epoch_));
@@ -323,7 +361,10 @@ static void give_up_unfinished(struct execution *x)
 
 		if (w->failed || window_is_free(x, w))
 			continue;
-		plan_blocker_at(x->plan, w->number, QUIRE_REASON_READER, &who);
+		if (learn_retired(x, w))
+			continue;
+		plan_blocker_at(x->plan, w->number,
+				reader ? QUIRE_REASON_READER : QUIRE_REASON_CLAIMED, &who);
 		who.thread = reader ? load_relaxed(&reader->tid) : 0;
 		learn(x, w, &who);
 		x->reader |= reader != NULL;
@@ -340,7 +381,9 @@ static void run_rounds(struct execution *x)
 		left = x->budget.deadline_ns > passed ? x->budget.deadline_ns - passed : 1;
 		wait_ns = left < wait_ns ? left : wait_ns;
 	}
-	retry_init(&x->retry, x->q, x->budget.mode, wait_ns);
+	/* SYNC_LIGHT has its millisecond for the whole call, whatever is chosen anew. */
+	if (x->budget.mode != QUIRE_SYNC_LIGHT || !x->retry.q)
+		retry_init(&x->retry, x->q, x->budget.mode, wait_ns);
 	x->last = x->retry.wait_ns == 0;
 	for (;;) {
 		retry_round(&x->retry);
@@ -400,24 +443,38 @@ static int execute(struct execution *x)
 	return x->stop;
 }
 
+/* A goal that is met is met, though the budget, or the memory for a next plan, ended just then. */
 static int verdict(const struct execution *x, int error)
 {
+	if (x->r.obtained >= x->plan->goal.count && error != -ECANCELED)
+		return 0;
 	if (error)
 		return error;
-	if (x->plan->goal.count == QUIRE_MAX || x->r.obtained >= x->plan->goal.count)
+	if (x->plan->goal.count == QUIRE_MAX)
 		return 0;
 	return x->plan->blocker_count ? -EBUSY : -ENOSPC;
+}
+
+static void give(const struct execution *x, struct quire_result *result)
+{
+	size_t size;
+
+	if (!result)
+		return;
+	size = result->size;
+	memcpy(result, &x->r, size < sizeof(x->r) ? size : sizeof(x->r));
+	result->size = size;
 }
 
 int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budget,
 		       struct quire_result *result)
 {
 	struct execution x = { .plan = plan };
-	size_t size = sizeof(x.r);
 	int error;
 
 	if (!plan || (result && result->size < sizeof(size_t)))
 		return -EINVAL;
+	give(&x, result); /* nothing was done so far */
 	if (budget && sized_copy(&x.budget, sizeof(x.budget), budget))
 		return -EINVAL;
 	if (!budget || !x.budget.mode_set)
@@ -445,11 +502,6 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 	count(x.q, runs, x.r.obtained);
 	/* Naming needs memory of its own; without it the names known so far stand. */
 	(void)plan_name_blockers(plan);
-	error = verdict(&x, error);
-	if (result) {
-		size = result->size < size ? result->size : size;
-		x.r.size = result->size;
-		memcpy(result, &x.r, size);
-	}
-	return error;
+	give(&x, result);
+	return verdict(&x, error);
 }

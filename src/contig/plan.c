@@ -21,6 +21,7 @@ struct survey {
 	uint32_t windows;
 	struct quire_blocker *blocker;
 	size_t blocker_count, blocker_capacity;
+	struct hazards hazards; /* at its start */
 };
 
 static void survey_finish(struct survey *s)
@@ -28,6 +29,7 @@ static void survey_finish(struct survey *s)
 	mem_free(s->block);
 	mem_free(s->window);
 	mem_free(s->blocker);
+	hazards_finish(&s->hazards);
 }
 
 static int add_blocker(struct survey *s, const struct quire_blocker *who)
@@ -43,7 +45,30 @@ static int add_blocker(struct survey *s, const struct quire_blocker *who)
 	return 0;
 }
 
-/* The place of (folio, frame) among what was learned, which is kept in this order. */
+static int by_frame_and_folio(const void *a, const void *b)
+{
+	const struct quire_blocker *x = a, *y = b;
+
+	if (x->frame.n != y->frame.n)
+		return x->frame.n < y->frame.n ? -1 : 1;
+	return (x->folio > y->folio) - (x->folio < y->folio);
+}
+
+/* Brings what was learned into the order in which it is looked up, each folio at a place once. */
+static void sort_learned(struct quire_plan *plan)
+{
+	struct quire_blocker *l = plan->learned;
+	size_t n = 0;
+
+	if (plan->learned_count)
+		qsort(l, plan->learned_count, sizeof(*l), by_frame_and_folio);
+	for (size_t i = 0; i < plan->learned_count; i++)
+		if (!n || by_frame_and_folio(&l[n - 1], &l[i]))
+			l[n++] = l[i];
+	plan->learned_count = n;
+}
+
+/* The place of (folio, frame) among what was learned, once that is sorted. */
 static size_t learned_place(const struct quire_plan *plan, const struct quire_folio *folio,
 			    uint32_t frame)
 {
@@ -87,26 +112,20 @@ void plan_blocker_at(const struct quire_plan *plan, uint32_t window, enum quire_
 
 int plan_learn(struct quire_plan *plan, const struct quire_blocker *who)
 {
-	size_t i = learned_place(plan, who->folio, who->frame.n);
-	struct quire_blocker *grown;
+	struct quire_blocker *grown = mem_grow(plan->learned, &plan->learned_capacity,
+					       plan->learned_count + 1, sizeof(*grown));
 
-	if (find_learned(plan, who->folio, who->frame)) {
-		plan->learned[i] = *who;
-		return 0;
-	}
-	grown = mem_grow(plan->learned, &plan->learned_capacity, plan->learned_count + 1,
-			 sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	plan->learned = grown;
-	memmove(&plan->learned[i + 1], &plan->learned[i],
-		(plan->learned_count - i) * sizeof(*plan->learned));
-	plan->learned[i] = *who;
-	plan->learned_count++;
+	plan->learned[plan->learned_count++] = *who;
 	return 0;
 }
 
-/* Is it known that this folio stays? Adds it to the blockers then. */
+/*
+ * Is it known that this folio stays? Adds it to the blockers then. Short pins that stay are met in
+ * survey_short_pins().
+ */
 static int check_fixed(struct survey *s, struct quire_folio *folio, struct quire_frame frame)
 {
 	const struct quire_blocker *learned = find_learned(s->plan, folio, frame);
@@ -121,7 +140,7 @@ static int check_fixed(struct survey *s, struct quire_folio *folio, struct quire
 	held = folio_get_at(s->plan->q, frame);
 	if (!held)
 		return 0;
-	if (held == folio && folio_pinned_by(s->plan->q, folio, true, &who)) {
+	if (held == folio && folio_pinned_long_by(s->plan->q, folio, true, &who)) {
 		who.frame = frame;
 		error = add_blocker(s, &who);
 	}
@@ -130,10 +149,13 @@ static int check_fixed(struct survey *s, struct quire_folio *folio, struct quire
 }
 
 /* A folio that was freed, but has a pin: its frames stay in use until the pin goes. */
-static int check_retired(struct survey *s, struct quire_frame frame)
+static int check_retired(struct survey *s, const struct quire_folio *folio,
+			 struct quire_frame frame)
 {
 	struct quire_blocker who;
 
+	if (!COUNT_PINS(load_acquire(&folio->count_)) && !hazards_have(&s->hazards, folio))
+		return 0;
 	return folio_retired_pinned_at(s->plan->q, frame, &who) ? add_blocker(s, &who) : 0;
 }
 
@@ -174,7 +196,7 @@ static int survey_block(struct survey *s, uint32_t b)
 			continue;
 		i += (1u << word_order(word)) - 1;
 		if (word & QUIRE_DEAD_) {
-			error = check_retired(s, frame);
+			error = check_retired(s, folio, frame);
 			continue;
 		}
 		w->cost += 1u << word_order(word);
@@ -239,9 +261,10 @@ static int survey(struct quire_plan *plan, struct survey *s)
 	memset(s, 0, sizeof(*s));
 	s->plan = plan;
 	s->windows = (blocks + plan->blocks_each - 1) / plan->blocks_each;
+	sort_learned(plan);
 	s->block = mem_zalloc(blocks, sizeof(*s->block));
 	s->window = mem_zalloc(s->windows, sizeof(*s->window));
-	if (!s->block || !s->window)
+	if (!s->block || !s->window || hazards_gather(&s->hazards))
 		error = -ENOMEM;
 	for (uint32_t w = 0; !error && w < plan->windows; w++)
 		s->window[w].feasible = true;
@@ -370,7 +393,7 @@ static int choose(struct quire_plan *plan, struct survey *s)
 
 		if (!w->chosen)
 			continue;
-		plan->info.runs_free += w->cost == 0;
+		plan->info.runs_free += w->slots[0] == plan->goal.frames;
 		chosen[plan->chosen_count++] =
 			(struct plan_window){ .number = order[i], .cost = w->cost };
 	}

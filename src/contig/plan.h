@@ -40,7 +40,7 @@ struct quire_plan {
 	size_t move_count, move_capacity;
 	struct quire_blocker *blocker; /* by frame */
 	size_t blocker_count, blocker_capacity;
-	struct quire_blocker *learned; /* folios that an execution found to stay; by frame, folio */
+	struct quire_blocker *learned; /* folios that an execution found to stay */
 	size_t learned_count, learned_capacity;
 };
 

@@ -21,7 +21,7 @@
 
 #include <errno.h>
 
-#define RECLAIM_EVERY 64 /* retirements between attempts to reclaim */
+#define RECLAIM_EVERY 64u /* retirements between attempts to reclaim, at least */
 
 /* --- descriptors --- */
 
@@ -66,6 +66,7 @@ static int place(struct quire *q, const struct quire_folio_args *args, struct qu
 	error = node_alloc(q->node, args->order, NODE_ANY, frame);
 	if (error != -ENOMEM)
 		return error;
+	SYNC_POINT("create:full", q);
 	/* What was freed may be ready by now. This never moves anything. */
 	(void)quire_reclaim(q);
 	return node_alloc(q->node, args->order, NODE_ANY, frame);
@@ -106,12 +107,14 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	fetch_add(&folios->live, 1u);
 	count(q, folios_created, 1);
 	/*
-	 * The word first, then the count, then the tag, each a release: a mover that comes from a
-	 * stale tag fails to get a reference until the word is right, and then finds another frame.
+	 * The word first, then the tag, then the count, each a release: whoever gets a reference, be
+	 * it through a stale tag or a stale handle, finds everything in place, and a move of his
+	 * comes after all that is stored here. Without a count the tag leads to nothing.
 	 */
 	store_release(&folio->word_, word_make(load_relaxed(&folio->word_), frame.n, args.order));
-	__atomic_store_n(&folio->count_, COUNT_REF, __ATOMIC_SEQ_CST);
 	node_set_tag(q->node, frame, folio_number(folios, folio));
+	__atomic_store_n(&folio->count_, COUNT_REF, __ATOMIC_SEQ_CST);
+	SYNC_POINT("create:counted", folio);
 	*result = folio;
 	return 0;
 }
@@ -154,6 +157,8 @@ struct quire_folio *folio_get_at(struct quire *q, struct quire_frame frame)
 	return NULL;
 }
 
+static void reclaim_unless_busy(struct quire *q);
+
 static void retire(struct quire *q, struct quire_folio *folio)
 {
 	struct folios *folios = q->folios;
@@ -163,8 +168,8 @@ static void retire(struct quire *q, struct quire_folio *folio)
 		store_relaxed(&folio->link_, (void *)head);
 	while (!compare_exchange(&folios->fresh, &head, folio));
 	SYNC_POINT("retire:queued", folio);
-	if (fetch_add(&folios->fresh_count, 1u) % RECLAIM_EVERY == RECLAIM_EVERY - 1)
-		(void)quire_reclaim(q);
+	if (fetch_add(&folios->fresh_count, 1u) + 1 >= load_relaxed(&folios->reclaim_at))
+		reclaim_unless_busy(q);
 }
 
 /* The count is 0: nobody else can change that, so this runs once. */
@@ -247,19 +252,19 @@ static void release(struct quire *q, struct quire_folio *folio)
 	fetch_sub(&folios->retired, 1u);
 }
 
-/*
- * Does any short pin hold this folio? The list of retired folios is what is long here, so the slots
- * that are in use are gathered once for all of it.
- */
-struct hazards {
-	struct quire_folio **folio;
-	size_t n, capacity;
-};
+static int by_address(const void *a, const void *b)
+{
+	const struct quire_folio *x = *(struct quire_folio *const *)a;
+	const struct quire_folio *y = *(struct quire_folio *const *)b;
 
-static int hazards_gather(struct hazards *h)
+	return (x > y) - (x < y);
+}
+
+int hazards_gather(struct hazards *h)
 {
 	struct quire_folio *folio, **grown;
 
+	h->n = 0;
 	for_each_thread(t) {
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			/* acquire: what was read or stored under a pin that is gone is done */
@@ -274,15 +279,20 @@ static int hazards_gather(struct hazards *h)
 			h->folio[h->n++] = folio;
 		}
 	}
+	if (h->n)
+		qsort(h->folio, h->n, sizeof(struct quire_folio *), by_address);
 	return 0;
 }
 
-static bool hazards_have(const struct hazards *h, const struct quire_folio *folio)
+bool hazards_have(const struct hazards *h, const struct quire_folio *folio)
 {
-	for (size_t i = 0; i < h->n; i++)
-		if (h->folio[i] == folio)
-			return true;
-	return false;
+	return h->n && bsearch(&folio, h->folio, h->n, sizeof(struct quire_folio *), by_address);
+}
+
+void hazards_finish(struct hazards *h)
+{
+	mem_free(h->folio);
+	memset(h, 0, sizeof(*h));
 }
 
 /* Frees what on the list is unpinned; the rest becomes, or stays, held. */
@@ -297,6 +307,7 @@ static void release_list(struct quire *q, struct quire_folio *list, const struct
 		if (COUNT_PINS(load_acquire(&folio->count_)) || hazards_have(h, folio)) {
 			store_relaxed(&folio->link_, (void *)folios->held);
 			folios->held = folio;
+			folios->held_count++;
 		} else {
 			release(q, folio);
 		}
@@ -316,8 +327,10 @@ static void limbo_reclaim(struct quire *q)
 {
 	struct limbo **at = &q->folios->limbo, *limbo;
 
+	const uint64_t oldest = epoch_oldest();
+
 	while ((limbo = *at)) {
-		if (!epoch_passed(limbo->target)) {
+		if (oldest < limbo->target) {
 			at = &limbo->next;
 			continue;
 		}
@@ -334,6 +347,7 @@ static void reclaim_locked(struct quire *q)
 
 	if (folios->limbo && !threads_barrier())
 		limbo_reclaim(q);
+	store_relaxed(&folios->fresh_count, 0);
 	if (!folios->waiting && !folios->held && !load_acquire(&folios->fresh))
 		return;
 	for (int pass = 0; pass < 2; pass++) {
@@ -342,7 +356,6 @@ static void reclaim_locked(struct quire *q)
 			folios->target = epoch_advance();
 		}
 		count(q, barriers, 1);
-		h.n = 0;
 		if (threads_barrier() || !epoch_passed(folios->target) || hazards_gather(&h))
 			break;
 		list = folios->waiting;
@@ -350,23 +363,37 @@ static void reclaim_locked(struct quire *q)
 		release_list(q, list, &h);
 		list = folios->held;
 		folios->held = NULL;
+		folios->held_count = 0;
 		release_list(q, list, &h);
 		if (!load_acquire(&folios->fresh))
 			break;
 	}
-	mem_free(h.folio);
+	hazards_finish(&h);
+	/* Looking at what is held again costs no put more than a look at four of them. */
+	store_relaxed(&folios->reclaim_at, folios->held_count / 4 > RECLAIM_EVERY ?
+						   (uint32_t)(folios->held_count / 4) :
+						   RECLAIM_EVERY);
 }
 
+/* For a put, which does not sleep: whoever reclaims now does it for this one too, or a later put. */
+static void reclaim_unless_busy(struct quire *q)
+{
+	if (pthread_mutex_trylock(&q->folios->reclaim_lock))
+		return;
+	reclaim_locked(q);
+	pthread_mutex_unlock(&q->folios->reclaim_lock);
+}
+
+/* Waits for one that runs: what that one frees is not "no memory" or "busy" for the caller. */
 size_t quire_reclaim(struct quire *q)
 {
 	struct folios *folios = q->folios;
 
 	if (q->forked)
 		return 0;
-	if (!pthread_mutex_trylock(&folios->reclaim_lock)) {
-		reclaim_locked(q);
-		pthread_mutex_unlock(&folios->reclaim_lock);
-	}
+	pthread_mutex_lock(&folios->reclaim_lock);
+	reclaim_locked(q);
+	pthread_mutex_unlock(&folios->reclaim_lock);
 	return (size_t)(load_acquire(&folios->retired) + load_acquire(&folios->limbo_frames));
 }
 
@@ -380,7 +407,7 @@ bool folio_retired_pinned_at(struct quire *q, struct quire_frame frame, struct q
 	folio = folio_peek_at(q, frame);
 	if (folio && (load_acquire(&folio->word_) & QUIRE_DEAD_) &&
 	    quire_folio_frame(folio).n == frame.n)
-		pinned = folio_pinned_by(q, folio, false, who);
+		pinned = folio_pinned_by(q, folio, who);
 	pthread_mutex_unlock(&q->folios->reclaim_lock);
 	if (pinned) {
 		who->frame = frame;
@@ -500,6 +527,8 @@ int quire_stats_get(struct quire *q, struct quire_stats *stats)
 	size = stats->size;
 	if (size < 2 * sizeof(uint64_t))
 		return -EINVAL;
+	if (q->forked)
+		return -ENXIO;
 #define COPY(name, text) s.name = load_relaxed(&q->counts.name);
 	QUIRE_COUNTERS(COPY)
 #undef COPY
@@ -533,6 +562,8 @@ int quire_block_info(struct quire *q, uint32_t block, struct quire_block_info *i
 
 	if (!q || !info || info->size < sizeof(size_t) || block >= node_blocks(q->node))
 		return -EINVAL;
+	if (q->forked)
+		return -ENXIO;
 	size = info->size;
 	node_look(q->node, block, &b);
 	i.used = QUIRE_BLOCK_FRAMES - b.free;
@@ -566,6 +597,7 @@ static int folios_init(struct quire *q)
 	folios = mem_zalloc(1, sizeof(*folios));
 	if (!folios)
 		return -ENOMEM;
+	folios->reclaim_at = RECLAIM_EVERY;
 	/* One descriptor a frame, and room for retired ones that readers keep. */
 	folios->capacity = frames + frames / 8 + 4096;
 	error = os_reserve(folios->capacity * sizeof(*folios->table), &p);
@@ -587,13 +619,15 @@ static int folios_busy(struct quire *q)
 {
 	struct quire_folio *folio;
 	struct thread *self = thread_self();
+	uint64_t pins;
 
 	if (self && self->in_op)
 		return -EDEADLK;
-	if (load_acquire(&q->folios->pins))
+	pins = load_acquire(&q->folios->pins);
+	if (pins && pins != pins_gone(q)) /* nobody is left to release those that are gone */
 		return -EBUSY;
 	for_each_thread(t) {
-		if (load_acquire(&t->gone)) /* nobody is left to release those */
+		if (load_acquire(&t->gone))
 			continue;
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			folio = load_acquire(&t->pub.slot[i].folio);
@@ -623,6 +657,8 @@ static void folios_finish(struct quire *q)
 		folios->limbo = limbo->next;
 		mem_free(limbo);
 	}
+	if (!q->forked)
+		pins_forget(q);
 	threads_forget(folios->table, folios->table + folios->capacity);
 	for (owner = folios->owners; owner; owner = next) {
 		next = owner->next;

@@ -9,7 +9,7 @@
  *	free      references = 0, DEAD set, on the free list, no tag names it
  *	isolated  one mover holds a reference and has link_
  *
- * Lock order: owners -> pins -> table -> node. No lock is held while an op runs.
+ * Lock order: reclaim -> pins -> table -> node; owners alone. No lock is held while an op runs.
  */
 #ifndef QUIRE_SRC_FOLIO_FOLIOS_H
 #define QUIRE_SRC_FOLIO_FOLIOS_H
@@ -48,6 +48,7 @@ struct quire_pin {
 	uint64_t since;
 	int tid;
 	bool spilled; /* a thread's ninth short pin */
+	struct thread *thread; /* of a spilled pin: its thread's record, or NULL if it had none */
 };
 
 /* Places that folios were moved away from, until no reader can be looking at them. */
@@ -70,10 +71,12 @@ struct folios {
 	pthread_mutex_t table_lock;
 
 	struct quire_folio *fresh; /* atomic stack: just retired */
-	uint32_t fresh_count;      /* atomic, about */
+	uint32_t fresh_count;      /* atomic, about: retirements since the last attempt to reclaim */
+	uint32_t reclaim_at;       /* atomic: at so many of them the next attempt is due */
 	/* Under reclaim_lock: */
 	struct quire_folio *waiting; /* retired before `target` */
 	struct quire_folio *held;    /* retired, out of readers' sight, pinned */
+	size_t held_count;
 	uint64_t target;
 	struct limbo *limbo;
 	pthread_mutex_t reclaim_lock;
@@ -157,12 +160,25 @@ void folio_clear(struct quire_folio *folio, uint64_t flags);
 
 /*
  * Fills who with the holder of a pin on the folio and returns true, or returns false if there is
- * none. fixed_only: only a pin that no migrate op can be expected to drop, which is one of another
- * owner than the folio's, or of an owner without a migrate op, or of a thread that is gone or is
- * the caller.
+ * none. The first looks at named pins alone; fixed_only: at those that no migrate op can be expected
+ * to drop, which are spilled ones, those of another owner than the folio's, and those of an owner
+ * without a migrate op.
  */
-bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
-		     struct quire_blocker *who);
+bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
+			  struct quire_blocker *who);
+bool folio_pinned_by(struct quire *q, struct quire_folio *folio, struct quire_blocker *who);
+/*
+ * What short pins hold, gathered once for whoever has many folios to ask about. Start with zeroes;
+ * gather may be called again. 0 or -ENOMEM; after a failure too it must be finished.
+ */
+struct hazards {
+	struct quire_folio **folio; /* by address */
+	size_t n, capacity;
+};
+int hazards_gather(struct hazards *h);
+bool hazards_have(const struct hazards *h, const struct quire_folio *folio);
+void hazards_finish(struct hazards *h);
+
 /* Is the folio at this frame freed, but pinned? who says by whom, with reason RETIRED. */
 bool folio_retired_pinned_at(struct quire *q, struct quire_frame frame, struct quire_blocker *who);
 /* Fills in who for a folio that nothing pins: its owner, and why. */
@@ -171,6 +187,10 @@ void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,
 /* The same for a short pin in slot i of thread t. */
 void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 		   struct quire_blocker *who);
+
+/* Spilled pins of threads that are gone: how many; dropped, which is what ends them. */
+uint64_t pins_gone(struct quire *q);
+void pins_forget(struct quire *q);
 
 /* Hands a filled limbo over; it is freed with its places once its readers have left. */
 void folios_limbo(struct quire *q, struct limbo *limbo);

@@ -109,14 +109,16 @@ static int long_pin(struct quire_folio *folio, struct quire_owner *who, const ch
 		word = __atomic_load_n(&folio->word_, __ATOMIC_SEQ_CST);
 		if (!(word & (QUIRE_MOVING_ | QUIRE_DEAD_)))
 			break;
-		fetch_sub(&folio->count_, COUNT_PIN);
 		if (word & QUIRE_DEAD_) {
+			/* The name first: without the count the descriptor may be another's. */
 			long_pin_unlink(folios, pin);
+			fetch_sub(&folio->count_, COUNT_PIN);
 			fetch_sub(&who->folios, 1u);
 			fetch_sub(&folios->pins, 1u);
 			mem_free(pin);
 			return -ESTALE;
 		}
+		fetch_sub(&folio->count_, COUNT_PIN);
 		folio_wait_moving(folio);
 	}
 	*result = pin;
@@ -165,12 +167,16 @@ struct quire_folio *quire_pin_folio(const struct quire_pin *pin)
 }
 
 /* The thread has eight pins, or there was no memory for its record: a named pin does it. */
-static void *spill(struct quire_folio *folio, const char *site)
+static void *spill(struct thread *t, struct quire_folio *folio, const char *site)
 {
 	struct quire_pin *pin;
 
-	if (folio->owner_->quire->forked || long_pin(folio, folio->owner_, site, true, &pin))
+	if (long_pin(folio, folio->owner_, site, true, &pin))
 		return NULL;
+	if (t) {
+		store_release(&pin->thread, t);
+		t->spilled++;
+	}
 	count(folio->owner_->quire, spilled_pins, 1);
 	return quire_pin_address(pin);
 }
@@ -216,6 +222,9 @@ void *quire_pin_slow_(struct quire_folio *folio, const char *site)
 	struct quire_slot_ *slot;
 	uint64_t word;
 
+	/* A child of fork() may have got the word in the middle of a move that it will not see end. */
+	if (folio->owner_->quire->forked)
+		return NULL;
 	for (;;) {
 		word = load_acquire(&folio->word_);
 		if (word & QUIRE_DEAD_)
@@ -226,7 +235,7 @@ void *quire_pin_slow_(struct quire_folio *folio, const char *site)
 		}
 		slot = t ? slot_take(&t->pub) : NULL;
 		if (!slot)
-			return spill(folio, site);
+			return spill(t, folio, site);
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		store_relaxed(&slot->site, site);
 		store_release(&slot->folio, folio);
@@ -253,16 +262,18 @@ void quire_unpin_slow_(struct quire_folio *folio)
 
 	if (folio->owner_->quire->forked)
 		return;
-	tid = os_thread_id();
 	/* A spilled pin is younger than every slot: it goes first. */
 	if (COUNT_PINS(load_acquire(&folio->count_))) {
+		tid = os_thread_id();
 		lock = pin_lock(folios, folio);
 		pthread_mutex_lock(lock);
 		for (pin = folio->pins_; pin; pin = pin->next)
-			if (pin->spilled && pin->tid == tid)
+			if (pin->spilled && pin->tid == tid && (!pin->thread || pin->thread == t))
 				break;
 		pthread_mutex_unlock(lock);
 		if (pin) {
+			if (pin->thread)
+				t->spilled--;
 			quire_unpin_long(pin);
 			return;
 		}
@@ -317,13 +328,11 @@ void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 	who->age_ns = met_age(&t->met[i], folio, who->site);
 }
 
-static bool short_pinned_by(struct quire_folio *folio, bool fixed_only, struct quire_blocker *who)
+static bool short_pinned_by(struct quire_folio *folio, struct quire_blocker *who)
 {
 	for_each_thread(t) {
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			if (load_acquire(&t->pub.slot[i].folio) != folio)
-				continue;
-			if (fixed_only && &t->pub != quire_thread_self_ && !load_acquire(&t->gone))
 				continue;
 			slot_describe(t, i, folio, who);
 			return true;
@@ -332,20 +341,63 @@ static bool short_pinned_by(struct quire_folio *folio, bool fixed_only, struct q
 	return false;
 }
 
+static bool pin_is_gone(const struct quire_pin *pin)
+{
+	struct thread *t = load_acquire(&pin->thread);
+
+	return t && load_acquire(&t->gone);
+}
+
+uint64_t pins_gone(struct quire *q)
+{
+	struct folios *folios = q->folios;
+	uint64_t n = 0, high;
+
+	pthread_mutex_lock(&folios->table_lock);
+	high = folios->high;
+	pthread_mutex_unlock(&folios->table_lock);
+	for (uint64_t i = 0; i < high; i++) {
+		struct quire_folio *folio = &folios->table[i];
+		pthread_mutex_t *lock = pin_lock(folios, folio);
+
+		if (!COUNT_PINS(load_acquire(&folio->count_)))
+			continue;
+		pthread_mutex_lock(lock);
+		for (struct quire_pin *pin = folio->pins_; pin; pin = pin->next)
+			n += pin_is_gone(pin);
+		pthread_mutex_unlock(lock);
+	}
+	return n;
+}
+
+void pins_forget(struct quire *q)
+{
+	struct folios *folios = q->folios;
+	struct quire_pin *pin;
+
+	for (uint64_t i = 0; i < folios->high; i++) {
+		while ((pin = folios->table[i].pins_)) {
+			folios->table[i].pins_ = pin->next;
+			pin->thread->spilled--;
+			mem_free(pin);
+		}
+	}
+}
+
 static bool pin_is_fixed(const struct quire_pin *pin)
 {
 	return pin->spilled || pin->owner != pin->folio->owner_ || !pin->owner->ops.migrate;
 }
 
-bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
-		     struct quire_blocker *who)
+bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
+			  struct quire_blocker *who)
 {
 	pthread_mutex_t *lock;
 	struct quire_pin *pin;
 	uint64_t now;
 
 	if (!COUNT_PINS(load_acquire(&folio->count_)))
-		return short_pinned_by(folio, fixed_only, who);
+		return false;
 	lock = pin_lock(q->folios, folio);
 	pthread_mutex_lock(lock);
 	for (pin = folio->pins_; pin; pin = pin->next)
@@ -353,7 +405,10 @@ bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only
 			break;
 	if (pin) {
 		now = os_clock_coarse_ns();
-		folio_describe(folio, pin->spilled ? QUIRE_REASON_SHORT_PIN : QUIRE_REASON_LONG_PIN,
+		folio_describe(folio,
+			       pin_is_gone(pin) ? QUIRE_REASON_THREAD_GONE :
+			       pin->spilled	? QUIRE_REASON_SHORT_PIN :
+						  QUIRE_REASON_LONG_PIN,
 			       -EAGAIN, who);
 		who->owner = pin->owner->name;
 		who->site = pin->site;
@@ -361,5 +416,10 @@ bool folio_pinned_by(struct quire *q, struct quire_folio *folio, bool fixed_only
 		who->age_ns = now > pin->since ? now - pin->since : 0;
 	}
 	pthread_mutex_unlock(lock);
-	return pin || short_pinned_by(folio, fixed_only, who);
+	return pin != NULL;
+}
+
+bool folio_pinned_by(struct quire *q, struct quire_folio *folio, struct quire_blocker *who)
+{
+	return folio_pinned_long_by(q, folio, false, who) || short_pinned_by(folio, who);
 }

@@ -18,6 +18,8 @@ static uint32_t initialised; /* atomic; set under init_lock */
 
 static bool holds_pins(const struct thread *t)
 {
+	if (t->spilled)
+		return true;
 	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 		struct quire_folio *folio = load_acquire(&t->pub.slot[i].folio);
 
@@ -25,6 +27,15 @@ static bool holds_pins(const struct thread *t)
 			return true;
 	}
 	return false;
+}
+
+/* Leaves a record without pins to the next thread: nothing above the top, so no holes either. */
+static void record_leave(struct thread *t)
+{
+	t->pub.npins = 0;
+	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++)
+		store_release(&t->pub.slot[i].folio, NULL);
+	store_release(&t->used, 0);
 }
 
 /* At a thread's exit: what it still pins stays pinned, and is named as such. */
@@ -39,8 +50,7 @@ static void thread_exit(void *record)
 		store_release(&t->gone, 1);
 		return;
 	}
-	t->pub.npins = 0;
-	store_release(&t->used, 0);
+	record_leave(t);
 }
 
 /*
@@ -56,6 +66,7 @@ static void after_fork_in_child(void)
 		t->pub.epoch = 0;
 		t->gone = 0;
 		t->in_op = 0;
+		t->spilled = 0;
 		t->used = 0;
 	}
 	quire_thread_self_ = NULL;
@@ -105,9 +116,8 @@ void threads_forget(const struct quire_folio *from, const struct quire_folio *to
 		}
 		if (holds_pins(t))
 			continue;
-		t->pub.npins = 0;
 		store_release(&t->gone, 0);
-		store_release(&t->used, 0);
+		record_leave(t);
 	}
 }
 
@@ -125,6 +135,16 @@ static struct thread *reuse(void)
 			return t;
 	}
 	return NULL;
+}
+
+/* What the thread before left in the record is not this one's: ages, an op it did not return from. */
+static void record_take(struct thread *t)
+{
+	store_relaxed(&t->tid, os_thread_id());
+	t->in_op = 0;
+	t->batch.active = false;
+	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++)
+		store_relaxed(&t->met[i].folio, NULL);
 }
 
 static struct thread *attach(void)
@@ -145,7 +165,7 @@ static struct thread *attach(void)
 			t->next = head;
 		while (!compare_exchange(&threads, &head, t));
 	}
-	store_relaxed(&t->tid, os_thread_id());
+	record_take(t);
 	if (pthread_setspecific(exit_key, t)) {
 		store_release(&t->used, 0);
 		return NULL;
@@ -191,6 +211,18 @@ struct thread *epoch_blocker(uint64_t target)
 			return t;
 	}
 	return NULL;
+}
+
+uint64_t epoch_oldest(void)
+{
+	uint64_t oldest = UINT64_MAX, epoch;
+
+	for_each_thread(t) {
+		epoch = load_acquire(&t->pub.epoch); /* as in epoch_blocker() */
+		if (epoch && epoch < oldest)
+			oldest = epoch;
+	}
+	return oldest;
 }
 
 bool epoch_passed(uint64_t target)

@@ -50,6 +50,7 @@ struct thread {
 	uint32_t gone;          /* atomic: the thread exited with pins held */
 	int tid;                /* atomic */
 	unsigned in_op;         /* ops of this thread that run now */
+	unsigned spilled;       /* its spilled pins; by others only once it is gone */
 	struct pin_met met[QUIRE_SHORT_PINS];
 	struct quire_batch batch;
 };
@@ -87,6 +88,8 @@ int threads_barrier(void);
  */
 uint64_t epoch_advance(void);
 bool epoch_passed(uint64_t target);
+/* The same for many targets: those up to this one have passed. */
+uint64_t epoch_oldest(void);
 /* A thread that keeps target from passing; NULL if none. */
 struct thread *epoch_blocker(uint64_t target);
 

@@ -98,7 +98,7 @@ static void scan(struct chunk *c)
 		/* acquire: pairs with the release of unpin_long */
 		if (COUNT_PINS(load_acquire(&e->folio->count_))) {
 			/* A pin that went between the count and its name is still why. */
-			if (!folio_pinned_by(c->q, e->folio, false, &e->who))
+			if (!folio_pinned_long_by(c->q, e->folio, false, &e->who) && !e->pinned)
 				folio_describe(e->folio, QUIRE_REASON_LONG_PIN, -EAGAIN, &e->who);
 			e->pinned = true;
 		}

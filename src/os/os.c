@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "os/os.h"
 
-#include <errno.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
@@ -24,6 +23,7 @@ static int fail(const char *call)
 
 int os_memfd(const char *name, uint64_t bytes)
 {
+	OS_KEEP_ERRNO;
 	int error = fail("os:memfd");
 	int fd;
 
@@ -44,11 +44,14 @@ int os_memfd(const char *name, uint64_t bytes)
 
 void os_close(int fd)
 {
+	OS_KEEP_ERRNO;
+
 	close(fd);
 }
 
 int os_map_file(int fd, uint64_t bytes, void **address)
 {
+	OS_KEEP_ERRNO;
 	const uint64_t mask = OS_BLOCK_BYTES - 1;
 	int error = fail("os:map");
 	char *reserved, *aligned;
@@ -82,6 +85,7 @@ int os_map_file(int fd, uint64_t bytes, void **address)
 
 int os_reserve(uint64_t bytes, void **address)
 {
+	OS_KEEP_ERRNO;
 	int error = fail("os:map");
 	void *p;
 
@@ -102,6 +106,8 @@ void os_unmap(void *address, uint64_t bytes)
 
 int os_membarrier_register(void)
 {
+	OS_KEEP_ERRNO;
+
 	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0))
 		return -errno;
 	return 0;
@@ -109,6 +115,7 @@ int os_membarrier_register(void)
 
 int os_membarrier(void)
 {
+	OS_KEEP_ERRNO;
 	int error = fail("os:membarrier");
 
 	if (error)
@@ -129,6 +136,7 @@ static struct timespec to_timespec(uint64_t ns)
 
 void os_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns)
 {
+	OS_KEEP_ERRNO;
 	struct timespec ts = to_timespec(timeout_ns);
 
 #ifdef QUIRE_POINTS
@@ -146,6 +154,8 @@ void os_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns)
 
 void os_futex_wake_all(uint32_t *word)
 {
+	OS_KEEP_ERRNO;
+
 	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 

@@ -2,15 +2,24 @@
 /*
  * os.h: every system call of the library. Each states what must hold before and what holds after;
  * each that can fail answers -errno. Tests make any of them fail through os_fail_hook.
+ * errno itself stays as it was: a pin that waits may stand in a signal handler.
  */
 #ifndef QUIRE_SRC_OS_OS_H
 #define QUIRE_SRC_OS_OS_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define OS_BLOCK_BYTES (2u << 20)
+
+/* At the head of a block: when it is left, errno is what it was. A returned -errno is read before. */
+#define OS_KEEP_ERRNO __attribute__((cleanup(os_errno_restore_))) const int kept_errno_ = errno
+static inline void os_errno_restore_(const int *kept)
+{
+	errno = *kept;
+}
 
 #ifdef QUIRE_POINTS
 /* Asked before a call that can fail; anything but 0 is the call's answer. NULL: never fails. */

@@ -5,6 +5,7 @@
 #ifndef QUIRE_SRC_UTIL_MEM_H
 #define QUIRE_SRC_UTIL_MEM_H
 
+#include "os/os.h"
 #include "util/points.h"
 
 #include <stdint.h>
@@ -14,6 +15,8 @@
 /* n zeroed things of size bytes; NULL on overflow, or without memory. n may be 0. */
 static inline void *mem_zalloc(size_t n, size_t size)
 {
+	OS_KEEP_ERRNO;
+
 	if (FAULT_POINT("mem"))
 		return NULL;
 	return calloc(n ? n : 1, size);
@@ -24,6 +27,7 @@ static inline void *mem_zalloc(size_t n, size_t size)
  */
 static inline void *mem_grow(void *array, size_t *capacity, size_t want, size_t size)
 {
+	OS_KEEP_ERRNO;
 	size_t n = *capacity ? *capacity : 64;
 	void *p;
 
