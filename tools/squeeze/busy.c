@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "clock.h"
 
 #define QUIESCED 0x80000000u
 
@@ -38,14 +39,6 @@ static struct unit *unit_of(const struct quire_folio *folio)
 	return quire_folio_private(folio);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Keeps new jobs out and waits for those inside. false: they did not end in time; jobs go on. */
 static bool quiesce(struct unit *u, bool wait)
 {
@@ -56,8 +49,8 @@ static bool quiesce(struct unit *u, bool wait)
 		if (spin % 256 && wait)
 			continue;
 		if (!until)
-			until = now_ns() + QUIESCE_NS;
-		if (!wait || now_ns() > until) {
+			until = clock_ns() + QUIESCE_NS;
+		if (!wait || clock_ns() > until) {
 			__atomic_fetch_and(&u->state, ~QUIESCED, __ATOMIC_RELEASE);
 			return false;
 		}

@@ -10,11 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
+
+#include "clock.h"
 
 #define FRAME 4096u
 #define ROUNDS 5u
@@ -57,14 +58,6 @@ static void copy_all(char *base, const struct copy *copies, size_t n)
 #endif
 }
 
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int ascending(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -78,6 +71,7 @@ int copy_limit(const struct copy *copies, size_t n, uint64_t arena_frames, const
 	size_t bytes = (size_t)arena_frames * FRAME, frames = 0;
 	double took[ROUNDS];
 	unsigned rounds;
+	uint64_t start;
 	int fd, err = 0;
 	char *base;
 
@@ -106,9 +100,9 @@ int copy_limit(const struct copy *copies, size_t n, uint64_t arena_frames, const
 	}
 	copy_all(base, copies, n); /* the destinations are faulted in here, untimed */
 	for (rounds = 0; rounds < ROUNDS && !*stop; rounds++) {
-		took[rounds] = seconds();
+		start = clock_ns();
 		copy_all(base, copies, n);
-		took[rounds] = seconds() - took[rounds];
+		took[rounds] = 1e-9 * (double)(clock_ns() - start);
 	}
 	if (rounds) {
 		qsort(took, rounds, sizeof(took[0]), ascending);

@@ -15,9 +15,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "busy.h"
+#include "clock.h"
 #include "content.h"
 #include "legacy.h"
 #include "random.h"
@@ -55,14 +55,6 @@ struct load {
 	struct hints busy, any;
 	struct worker *workers;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void relax(unsigned spin)
 {
@@ -141,7 +133,7 @@ static void end_access(struct worker *w, bool counts, uint64_t since)
 	if (!counts)
 		return;
 	w->sum.accesses++;
-	histogram_add(&w->sum.stalls, now_ns() - since);
+	histogram_add(&w->sum.stalls, clock_ns() - since);
 }
 
 static void check(struct worker *w, const struct thing *t, uint32_t page, uint32_t version,
@@ -211,7 +203,7 @@ static void reader(struct worker *w, const struct thing *t)
 		offset = 0;
 	}
 	begin_access(w, t, &counts);
-	since = now_ns();
+	since = clock_ns();
 	for (unsigned spin = 0;; spin++) {
 		before = sequence_read(&s->sequence[t->page + p]);
 		if (before & 1) {
@@ -294,7 +286,7 @@ static void writer(struct worker *w, const struct thing *t)
 	char *to = NULL;
 
 	begin_access(w, t, &counts);
-	since = now_ns();
+	since = clock_ns();
 	/* the address before the sequence: nobody is kept out of a page by one who waits for a move
 	 */
 	for (unsigned spin = 0;; spin++) {
@@ -351,9 +343,9 @@ static void *work(void *arg)
  */
 static void await_first_access(const struct load *load)
 {
-	uint64_t until = now_ns() + FIRST_NS;
+	uint64_t until = clock_ns() + FIRST_NS;
 
-	while (!__atomic_load_n(&load->met, __ATOMIC_RELAXED) && now_ns() < until)
+	while (!__atomic_load_n(&load->met, __ATOMIC_RELAXED) && clock_ns() < until)
 		sched_yield();
 }
 

@@ -156,7 +156,7 @@ static void text_speed(const struct report *r)
 		return;
 	}
 	printf("%s moving", duration(took, r->seconds));
-	if (r->seconds > 0 && r->quire.bytes) {
+	if (r->seconds > 0 && r->quire.bytes >= 1u << 20) { /* less says nothing about a rate */
 		speed = (double)r->quire.bytes / r->seconds;
 		printf(", %.1f GB/s", speed / 1e9);
 		if (r->copy_limit > 0)

@@ -303,14 +303,6 @@ static void add_blocker(struct report *r, const struct quire_blocker *b)
 	g->folios = 1;
 }
 
-static int by_address(const void *a, const void *b)
-{
-	uintptr_t x = (uintptr_t) * (struct quire_folio *const *)a;
-	uintptr_t y = (uintptr_t) * (struct quire_folio *const *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Sums up who stays, and compares that with who was meant to. */
 static void read_blockers(struct squeeze *s, const struct quire_plan *plan)
 {
@@ -331,7 +323,7 @@ static void read_blockers(struct squeeze *s, const struct quire_plan *plan)
 		misnamed += strcmp(b->owner, "legacy") != 0 || b->why != QUIRE_REASON_LONG_PIN;
 		add_blocker(r, b);
 	}
-	qsort(named, n, sizeof(struct quire_folio *), by_address);
+	folios_sort(named, n);
 	while (i < n || j < want) {
 		if (j == want || (i < n && (uintptr_t)named[i] < (uintptr_t)expected[j])) {
 			extra++;
@@ -588,8 +580,10 @@ int squeeze_main(int argc, char **argv)
 	judge(s);
 	print(s);
 	status = s->report.verdict == REPORT_PASS ? EXIT_PASS : EXIT_FAIL;
-	if (fflush(stdout) || ferror(stdout))
+	if (fflush(stdout) || ferror(stdout)) {
+		complain(s, "the report", "cannot be written");
 		status = EXIT_FAIL;
+	}
 out:
 	finish(s);
 	return status;

@@ -222,6 +222,11 @@ static int by_address(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+void folios_sort(struct quire_folio **folios, size_t n)
+{
+	qsort(folios, n, sizeof(struct quire_folio *), by_address);
+}
+
 int arena_create(struct arena *a, struct stage *s, bool owners, const struct arena_hooks *hooks,
 		 const struct stage_progress *progress, const char **what)
 {
@@ -263,7 +268,7 @@ int arena_create(struct arena *a, struct stage *s, bool owners, const struct are
 	for (size_t i = 0; i < s->n; i++)
 		if (s->things[i].holder == HOLDER_LEGACY)
 			s->expected[stay++] = s->things[i].folio;
-	qsort(s->expected, stay, sizeof(struct quire_folio *), by_address);
+	folios_sort(s->expected, stay);
 	return 0;
 }
 

@@ -50,8 +50,8 @@ struct stage {
 	uint32_t pages;		   /* frames in use */
 	uint32_t *first;	   /* first[b] to first[b + 1] - 1: the things of block b */
 	struct sequence *sequence; /* of each page, see content.h */
-	struct quire_folio *
-		*expected; /* folios of legacy, ascending by address; after arena_fill() */
+	/* Folios of legacy, ascending by address; after arena_create(). */
+	struct quire_folio **expected;
 };
 
 /*
@@ -115,6 +115,9 @@ enum holder arena_holder(const struct arena *arena, const struct thing *thing);
  * Adds to *wrong. 0, -errno, or -ECANCELED.
  */
 int arena_verify(struct arena *arena, const struct stage_progress *progress, uint64_t *wrong);
+
+/* By address. */
+void folios_sort(struct quire_folio **folios, size_t n);
 
 /* 0; -EBUSY where the library says that something is still held. */
 int arena_destroy(struct arena *arena);

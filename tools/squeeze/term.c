@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 #define MARGIN 9     /* of the labels in front of a map, as in the report */
 #define MAP_ROWS 12u /* lines a map has at most */
@@ -21,14 +22,6 @@ static const char *const shade_utf8[] = { "·", "░", "░", "▒", "▒", "▓
 static const char *const shade_ascii[] = { ".", ":", "-", "=", "+", "*", "#", "X" };
 static const unsigned char shade_256[] = { 235, 24, 31, 37, 71, 149, 221, 197 };
 static const unsigned char shade_8[] = { 0, 4, 4, 6, 6, 2, 3, 1 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static bool set(const char *name)
 {
@@ -64,7 +57,7 @@ void term_progress(struct term *t, const char *label, uint64_t done, uint64_t al
 
 	if (!t->bar)
 		return;
-	now = now_ns();
+	now = clock_ns();
 	if (t->label == label && now - t->last_ns < BAR_NS)
 		return;
 	t->label = label;
