@@ -400,6 +400,41 @@ static void test_a_view_is_stale_exactly_from_the_publication_on(void **state)
 	one_end(&o);
 }
 
+/* The word's invariants (abi.h): the frame never changes without the version, and DEAD neither. */
+static void test_frame_and_version_change_together(void **state)
+{
+	const uint64_t version = QUIRE_WORD_VERSION_ONE_;
+	struct quire_view view;
+	uint64_t word;
+	struct one o;
+
+	(void)state;
+	one_start(&o);
+	for (unsigned i = 0; i < 5; i++) {
+		word = o.it.folio->word_;
+		assert_int_equal(move_folio(o.it.folio, QUIRE_ASYNC, 0).code, 0);
+		assert_true((o.it.folio->word_ & QUIRE_WORD_FRAME_MASK_) !=
+			    (word & QUIRE_WORD_FRAME_MASK_));
+		assert_true((o.it.folio->word_ & QUIRE_WORD_VERSION_MASK_) ==
+			    ((word + version) & QUIRE_WORD_VERSION_MASK_));
+		assert_int_equal(o.it.folio->word_ & (QUIRE_MOVING_ | QUIRE_ISOLATED_), 0);
+	}
+	/* A failed move changes neither. */
+	word = o.it.folio->word_;
+	o.p.migrate_says = SCRIPT(-EIO);
+	assert_int_equal(move_folio(o.it.folio, QUIRE_ASYNC, 0).code, -EIO);
+	assert_true(o.it.folio->word_ == word);
+	assert_int_equal(quire_read_enter(), 0);
+	view = quire_view(o.it.folio);
+	drop(&o.it);
+	assert_true((o.it.folio->word_ & QUIRE_WORD_VERSION_MASK_) ==
+		    ((word + version) & QUIRE_WORD_VERSION_MASK_));
+	assert_true(o.it.folio->word_ & QUIRE_DEAD_);
+	assert_true(quire_view_stale(o.it.folio, view));
+	quire_read_leave();
+	one_end(&o);
+}
+
 static void test_reader_sees_a_freed_folio_as_dead(void **state)
 {
 	struct quire_view view;
@@ -983,6 +1018,7 @@ int main(void)
 		TEST(test_long_pin_arguments),
 		TEST(test_reader_across_a_publication),
 		TEST(test_a_view_is_stale_exactly_from_the_publication_on),
+		TEST(test_frame_and_version_change_together),
 		TEST(test_reader_sees_a_freed_folio_as_dead),
 		TEST(test_freed_frames_and_descriptors_wait_for_the_reader),
 		TEST(test_a_later_reader_does_not_hold_up_the_free),

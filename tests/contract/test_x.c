@@ -1074,19 +1074,28 @@ static void assert_nothing_claimed(struct quire *q)
 		assert_false(is_claimed(q, b));
 }
 
+/*
+ * Two windows are emptied. Of the rest one block is full, and the other holds a page that stays and
+ * has room. An allocator that packs would choose the fuller ones, which are the windows.
+ */
 static void test_X33_claimed_windows_are_closed_to_allocation(void **state)
 {
-	static struct item rows[4][40];
+	static struct item rows[2][40], full[512], stays;
 	static struct claim c;
 	struct quire *q = make_quire(4);
 	struct quire_result r = { .size = sizeof(r) };
 	struct quire_plan *plan;
-	struct probe p;
+	struct quire_pin *pin;
+	struct probe p, foreign;
 
 	(void)state;
 	make_probe(q, "probe", OP_NONE, &p);
-	for (uint32_t b = 0; b < 4; b++)
-		place_row(&p, rows[b], 40, 0, b * 512, b * 100);
+	make_probe(q, "foreign", OP_NONE, &foreign);
+	place_row(&p, rows[0], 40, 0, 0, 0);
+	place_row(&p, rows[1], 40, 0, 512, 100);
+	place_row(&p, full, 512, 0, 1024, 200);
+	place(&p, &stays, 0, quire_frame(1536), 1);
+	assert_int_equal(quire_pin_long(stays.folio, foreign.owner, &pin), 0);
 	plan = plan_runs(q, 2);
 	c = (struct claim){ .q = q, .p = &p };
 	at_point("plan:claimed", NULL, allocate_meanwhile, &c);
@@ -1098,10 +1107,14 @@ static void test_X33_claimed_windows_are_closed_to_allocation(void **state)
 	assert_int_equal(empty_blocks(q), 2);
 	no_points();
 	quire_plan_destroy(plan);
-	for (uint32_t b = 0; b < 4; b++) {
+	quire_unpin_long(pin);
+	for (uint32_t b = 0; b < 2; b++) {
 		assert_row_intact(rows[b], 40);
 		drop_row(rows[b], 40);
 	}
+	assert_row_intact(full, 512);
+	drop_row(full, 512);
+	drop(&stays);
 	drop_row(c.items, COUNT_OF(c.items));
 	assert_frames_free(q, 4 * 512);
 	end_quire(q);
