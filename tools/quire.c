@@ -3,9 +3,12 @@
  * quire.c: the command. Finds the subcommand and hands it what follows.
  */
 #include <argp.h>
+#include <fcntl.h>
 #include <quire.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "squeeze/squeeze.h"
 
@@ -83,6 +86,28 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/*
+ * A standard descriptor that came closed must not become an arena's memory file, which what is
+ * printed would then be written to. Opened the wrong way round, its use still fails.
+ */
+static void occupy_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* At exit: what was printed and did not arrive is an error. */
+static void flush_output(void)
+{
+	int lost = ferror(stdout);
+
+	if (!fflush(stdout) && !lost)
+		return;
+	fputs("quire: the output cannot be written\n", stderr);
+	_exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -94,6 +119,8 @@ int main(int argc, char **argv)
 	struct parse p = { 0 };
 	int index = argc;
 
+	occupy_standard_descriptors();
+	atexit(flush_output);
 	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_IN_ORDER, &index,
 		       &p)) {
 		fprintf(stderr, "quire: unknown option '%s'; 'quire help' lists the commands\n",
