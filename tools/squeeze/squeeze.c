@@ -93,29 +93,30 @@ static struct stage_progress phase(struct squeeze *s, const char *label, bool he
 	return progress;
 }
 
-/* Where the layout is that comes with quire: in the source, installed, or beside this program. */
+/*
+ * Where the layout is that comes with quire: beside this program, in the source, installed. An
+ * installed quire so never reads what became of the folder it was built from.
+ */
 static bool find_default(char path[PATH_MAX])
 {
 	static const char *const folders[] = { QUIRE_DATA_SOURCE, QUIRE_DATA_INSTALLED };
-	char self[PATH_MAX];
-	ssize_t n;
-	char *slash;
+	char self[PATH_MAX], *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
+	if (slash) {
+		*slash = '\0';
+		n = snprintf(path, PATH_MAX, "%.3900s/../share/quire/%s", self, DEFAULT_LAYOUT);
+		if (n > 0 && !access(path, R_OK))
+			return true;
+	}
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
 		snprintf(path, PATH_MAX, "%s/%s", folders[i], DEFAULT_LAYOUT);
 		if (!access(path, R_OK))
 			return true;
 	}
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n <= 0)
-		return false;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return false;
-	*slash = '\0';
-	n = snprintf(path, PATH_MAX, "%.3900s/../share/quire/%s", self, DEFAULT_LAYOUT);
-	return n > 0 && !access(path, R_OK);
+	return false;
 }
 
 /* Bytes that can be had without swapping; UINT64_MAX where nothing says. */
