@@ -73,7 +73,7 @@ struct quire_budget {
 	enum quire_mode mode;
 	unsigned mode_set;    /* 0: SYNC */
 	uint64_t bytes;       /* move no more than this; 0: no limit */
-	uint64_t deadline_ns; /* end this long after the start; 0: no limit for the whole */
+	uint64_t deadline_ns; /* end so long after the start, with the batch that runs; 0: never */
 	uint64_t folio_ns;    /* wait this long for one folio at most; 0: the quire's deadline_ns */
 	/*
 	 * Called between batches, in the executing thread, with the result so far; anything but 0
@@ -108,6 +108,7 @@ QUIRE_EXPORT int quire_plan_info(const struct quire_plan *plan, struct quire_pla
  *  -ENOSPC     fewer runs than asked for: no aligned place left
  *  -ETIMEDOUT, -EDQUOT  the budget's time, its bytes were used up    -ECANCELED  by progress
  *  -EALREADY   executed before     -EDEADLK  in an op or a read section     -ENOMEM
+ *  -EINVAL     a budget, or a result, without a size, or with a mode that is none
  * In every case the result says what was done, and it stays done.
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_plan_execute(struct quire_plan *plan,
