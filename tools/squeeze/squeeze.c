@@ -24,6 +24,7 @@
 #include "busy.h"
 #include "copylimit.h"
 #include "load.h"
+#include "memory.h"
 #include "options.h"
 #include "report.h"
 #include "stage.h"
@@ -119,29 +120,6 @@ static bool find_default(char path[PATH_MAX])
 	return false;
 }
 
-/* Bytes that can be had without swapping; UINT64_MAX where nothing says. */
-static uint64_t memory_available(void)
-{
-	uint64_t available = UINT64_MAX, kib, limit;
-	char line[128];
-	FILE *f = fopen("/proc/meminfo", "re");
-
-	if (f) {
-		while (fgets(line, sizeof(line), f))
-			if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1)
-				available = kib << 10;
-		fclose(f);
-	}
-	/* a container's limit, as it sees it from inside */
-	f = fopen("/sys/fs/cgroup/memory.max", "re");
-	if (f) {
-		if (fscanf(f, "%" SCNu64, &limit) == 1 && limit < available)
-			available = limit;
-		fclose(f);
-	}
-	return available;
-}
-
 /* Layout, stage, memory: true, or one line said what is wrong. */
 static bool prepare(struct squeeze *s)
 {
@@ -165,7 +143,7 @@ static bool prepare(struct squeeze *s)
 		return false;
 	}
 	need = stage_memory(&s->stage);
-	have = memory_available();
+	have = memory_available("");
 	if (need > have) {
 		snprintf(why, sizeof(why),
 			 "squeezing it takes up to %" PRIu64 " MiB of memory, and %" PRIu64
