@@ -69,12 +69,12 @@ static int measure(const char *name, unsigned order, uint64_t arena)
 	size_t bytes = (size_t)4096 << order;
 	struct quire_owner *owner;
 	struct quire *q;
+	int failed = 1;
 	char *base;
 
-	if (!at || !to || !folio || !move || quire_create(QUIRE_OPTIONS(.arena_bytes = arena), &q))
-		return 1;
-	if (quire_owner_create(q, "bench", NULL, NULL, &owner))
-		return 1;
+	if (!at || !to || !folio || !move || quire_create(QUIRE_OPTIONS(.arena_bytes = arena), &q) ||
+	    quire_owner_create(q, "bench", NULL, NULL, &owner))
+		goto out;
 	for (size_t i = 0; i < places; i++)
 		at[i] = (uint32_t)i;
 	shuffle(at, places);
@@ -83,7 +83,7 @@ static int measure(const char *name, unsigned order, uint64_t arena)
 					    QUIRE_FOLIO(.order = order, .at_set = 1,
 							.at = quire_frame(at[i] << order)),
 					    &folio[i]))
-			return 1;
+			goto out;
 		memset(quire_pin(folio[i]), (int)i, bytes);
 		quire_unpin(folio[i]);
 	}
@@ -108,7 +108,7 @@ static int measure(const char *name, unsigned order, uint64_t arena)
 		}
 		t2 = bench_now();
 		if (quire_move_folios(q, move, n, QUIRE_ASYNC, 0))
-			return 1;
+			goto out;
 		rate[r] = (double)(n * bytes) / (bench_now() - t2);
 		control[r] = (double)(n * bytes) / (t1 - t0);
 		ratio[r] = rate[r] / control[r];
@@ -120,11 +120,13 @@ static int measure(const char *name, unsigned order, uint64_t arena)
 		  bench_median(ratio, BENCH_ROUNDS));
 	for (size_t i = 0; i < n; i++)
 		quire_folio_put(folio[i]);
+	failed = quire_destroy(q) ? 1 : 0;
+out:
 	free(at);
 	free(to);
 	free(folio);
 	free(move);
-	return quire_destroy(q) ? 1 : 0;
+	return failed;
 }
 
 int main(int argc, char **argv)

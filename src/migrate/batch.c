@@ -309,7 +309,7 @@ void mover_migrate(struct mover *m)
 	}
 	/* One owner's folios at a time, in the order of their first ones. */
 	for (size_t first = 0; first < m->n; first++) {
-		if (m->entry[first].state != ENTRY_ISOLATED)
+		if (m->entry[first].state != ENTRY_ISOLATED || !m->entry[first].folio)
 			continue;
 		owner = m->entry[first].folio->owner_;
 		n = 0;

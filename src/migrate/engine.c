@@ -161,6 +161,8 @@ long quire_move_folios(struct quire *q, struct quire_move *moves, size_t n, enum
 
 	if (!q || (!moves && n) || n > UINT32_MAX || (unsigned)mode > QUIRE_SYNC)
 		return -EINVAL;
+	if (!n)
+		return may_move(q);
 	error = mover_init(&m, q, mode);
 	if (error)
 		return error;

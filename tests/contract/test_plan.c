@@ -704,8 +704,7 @@ static void test_plan_names_a_reader_that_stays_in_its_section(void **state)
 	for (size_t i = 0; i < quire_plan_blockers(plan); i++)
 		if (quire_plan_blocker(plan, i)->why == QUIRE_REASON_READER)
 			who = quire_plan_blocker(plan, i);
-	assert_non_null(who);
-	assert_int_equal(who->thread, hand.tid);
+	assert_int_equal(who ? who->thread : -1, hand.tid);
 	assert_true(stats_of(s.q).stuck_readers >= 1);
 	quire_plan_destroy(plan);
 	hand_do(&hand, deed_leave, &d);

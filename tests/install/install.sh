@@ -49,6 +49,10 @@ libs=$(pkg-config --libs quire)
 libs_static=$(pkg-config --static --libs quire)
 version=$(pkg-config --modversion quire)
 
+# A program may call its own functions what it likes.
+check "libquire.a has no global names but quire_..." sh -c \
+	"! nm --defined-only --extern-only '$static' | awk 'NF == 3 { print \$3 }' | grep -v ^quire_"
+
 # What is exported.
 exported() {
 	nm -D --defined-only "$shared" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u
