@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "printable.h"
 #include "squeeze/squeeze.h"
 
 struct command {
@@ -118,13 +119,15 @@ int main(int argc, char **argv)
 	static const struct argp argp = { options, parse_option, NULL, NULL, NULL, NULL, NULL };
 	struct parse p = { 0 };
 	int index = argc;
+	const char *wrong;
 
 	occupy_standard_descriptors();
 	atexit(flush_output);
 	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_IN_ORDER, &index,
 		       &p)) {
-		fprintf(stderr, "quire: unknown option '%s'; 'quire help' lists the commands\n",
-			index > 0 && index <= argc ? argv[index - 1] : "");
+		wrong = index > 0 && index <= argc ? make_printable(argv[index - 1]) : "";
+		fprintf(stderr, "quire: unknown option '%.80s'; 'quire help' lists the commands\n",
+			wrong);
 		return 2;
 	}
 	if (p.help)
@@ -138,6 +141,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (!strcmp(p.command, commands[i].name))
 			return commands[i].run(argc - p.at, argv + p.at);
-	fprintf(stderr, "quire: unknown command '%s'; 'quire help' lists them\n", p.command);
+	fprintf(stderr, "quire: unknown command '%.80s'; 'quire help' lists them\n",
+		make_printable(p.command));
 	return 2;
 }
