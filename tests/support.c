@@ -475,9 +475,76 @@ long move_row(struct item *items, size_t n, struct quire_move *moves, enum quire
 	return left;
 }
 
+void one_start(struct one *one, unsigned ops)
+{
+	one->q = make_quire(4);
+	make_probe(one->q, "probe", ops, &one->p);
+	place(&one->p, &one->it, 0, ANYWHERE, 0xc0ffee);
+	one->free_before = stats_of(one->q).frames_free;
+}
+
+void one_end(struct one *one)
+{
+	assert_intact(&one->it);
+	assert_false(quire_folio_on_the_move(one->it.folio));
+	assert_item_ledger(&one->it);
+	assert_ledger_closed(one->q);
+	assert_frames_free(one->q, one->free_before);
+	assert_int_equal(one->it.freed, 0);
+	drop(&one->it);
+	one_end_freed(one);
+}
+
+void one_end_freed(struct one *one)
+{
+	assert_int_equal(one->it.freed, 1);
+	assert_item_ledger(&one->it);
+	assert_ledger_closed(one->q);
+	assert_frames_free(one->q, stats_of(one->q).frames);
+	no_points();
+	end_quire(one->q);
+}
+
+/* --- plans -------------------------------------------------------------------------------- */
+
+struct quire_plan *plan_of(struct quire *quire, uint32_t frames, uint64_t count)
+{
+	struct quire_plan *plan = NULL;
+
+	assert_int_equal(quire_plan_create(quire,
+					   QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = frames,
+						      .count = count),
+					   &plan),
+			 0);
+	assert_non_null(plan);
+	return plan;
+}
+
+struct quire_plan_info info_of(const struct quire_plan *plan)
+{
+	struct quire_plan_info info = { .size = sizeof(info) };
+
+	assert_int_equal(quire_plan_info(plan, &info), 0);
+	return info;
+}
+
+bool is_claimed(struct quire *quire, uint32_t block)
+{
+	struct quire_block_info info = { .size = sizeof(info) };
+
+	CHECK(quire_block_info(quire, block, &info) == 0);
+	return info.claimed != 0;
+}
+
+void assert_nothing_claimed(struct quire *quire)
+{
+	for (uint32_t b = 0; b < quire_blocks(quire); b++)
+		assert_false(is_claimed(quire, b));
+}
+
 /* --- other threads ------------------------------------------------------------------------ */
 
-#define PATIENCE 60
+#define PATIENCE 30
 
 static struct timespec patience(void)
 {
@@ -686,4 +753,46 @@ void by_hand_move(void *deed)
 void by_hand_enter(void *deed)
 {
 	hand_do(((struct deed *)deed)->hand, deed_enter, deed);
+}
+
+/* --- two threads and a folio -------------------------------------------------------------- */
+
+void two_start(struct two *two)
+{
+	two->q = make_quire(2);
+	make_probe(two->q, "probe", OP_ALL, &two->p);
+	place(&two->p, &two->it, 0, ANYWHERE, 0x9107);
+	two->old = at_frame(&two->it);
+	hand_start(&two->hand);
+	gate_init(&two->gate);
+	two->d = (struct deed){ .folio = two->it.folio,
+				.who = two->p.owner,
+				.hand = &two->hand,
+				.gate = &two->gate,
+				.mode = QUIRE_ASYNC };
+	/* Its record is there: its first pin is the inline one. */
+	hand_do(&two->hand, deed_enter, &two->d);
+	hand_do(&two->hand, deed_leave, &two->d);
+}
+
+void two_end(struct two *two)
+{
+	no_points();
+	hand_stop(&two->hand);
+	assert_item_ledger(&two->it);
+	assert_ledger_closed(two->q);
+	if (!two->it.freed) {
+		assert_intact(&two->it);
+		assert_frames_free(two->q, 1023);
+		drop(&two->it);
+	}
+	assert_int_equal(two->it.freed, 1);
+	assert_frames_free(two->q, 1024);
+	end_quire(two->q);
+}
+
+bool two_here(const struct two *two, const void *address)
+{
+	return address && address == quire_folio_content(two->it.folio) &&
+	       content_is(address, two->it.cookie, 4096);
 }

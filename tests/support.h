@@ -164,6 +164,26 @@ struct quire_move move_folio(struct quire_folio *folio, enum quire_mode mode, ui
 long move_row(struct item *items, size_t n, struct quire_move *moves, enum quire_mode mode,
 	      uint64_t deadline);
 
+/* A quire of four blocks with one folio of order 0, of an owner that has these ops. */
+struct one {
+	struct quire *q;
+	struct probe p;
+	struct item it;
+	uint64_t free_before;
+};
+void one_start(struct one *one, unsigned ops);
+/* Whatever happened: the content is there, nothing is isolated, no frame is lost. Ends it all. */
+void one_end(struct one *one);
+/* The same for a folio that was freed: once, and its frames are back. */
+void one_end_freed(struct one *one);
+
+/* --- plans -------------------------------------------------------------------------------- */
+
+struct quire_plan *plan_of(struct quire *quire, uint32_t frames, uint64_t count);
+struct quire_plan_info info_of(const struct quire_plan *plan);
+bool is_claimed(struct quire *quire, uint32_t block);
+void assert_nothing_claimed(struct quire *quire);
+
 /* --- points ------------------------------------------------------------------------------- */
 
 struct at_point {
@@ -205,7 +225,7 @@ struct hand {
 void hand_start(struct hand *hand);
 /* Tells it what to do; returns at once. One thing at a time. */
 void hand_post(struct hand *hand, void (*fn)(void *), void *arg);
-/* Until it has done it. A hand that takes more than a minute fails the whole program. */
+/* Until it has done it. A hand that takes half a minute fails the whole program. */
 void hand_wait(struct hand *hand);
 void hand_do(struct hand *hand, void (*fn)(void *), void *arg);
 void hand_stop(struct hand *hand);
@@ -247,5 +267,23 @@ void by_hand_pin_until_it_waits(void *deed);
 void by_hand_pin_long_until_it_waits(void *deed);
 void by_hand_move(void *deed);
 void by_hand_enter(void *deed);
+
+/* --- two threads and a folio -------------------------------------------------------------- */
+
+/* Two blocks, a folio of order 0, and a hand with a deed on it. */
+struct two {
+	struct quire *q;
+	struct probe p;
+	struct item it;
+	struct hand hand;
+	struct gate gate;
+	struct deed d;
+	uint32_t old;
+};
+void two_start(struct two *two);
+/* The folio may have been freed in between. */
+void two_end(struct two *two);
+/* Is this the folio's address, and its content there? */
+bool two_here(const struct two *two, const void *address);
 
 #endif

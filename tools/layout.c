@@ -21,6 +21,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "printable.h"
+
 #define WINDOW_LOG_MAX 27
 #define BUFFER_BYTES (128 << 10)
 #define LINE_BYTES 128 /* of a line without its end; a regular one has at most 17 */
@@ -56,15 +58,6 @@ struct reader {
 	size_t n, cap;
 	uint64_t live_frames;
 };
-
-/* A control character in a path or in the file must not reach a terminal, or break the one line. */
-static void make_printable(char *s)
-{
-	for (; *s; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-	}
-}
 
 __attribute__((format(printf, 3, 4))) static int fail(struct reader *r, int error,
 						      const char *format, ...)

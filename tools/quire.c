@@ -3,10 +3,14 @@
  * quire.c: the command. Finds the subcommand and hands it what follows.
  */
 #include <argp.h>
+#include <fcntl.h>
 #include <quire.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "printable.h"
 #include "squeeze/squeeze.h"
 
 struct command {
@@ -83,6 +87,28 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/*
+ * A standard descriptor that came closed must not become an arena's memory file, which what is
+ * printed would then be written to. Opened the wrong way round, its use still fails.
+ */
+static void occupy_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* At exit: what was printed and did not arrive is an error. */
+static void flush_output(void)
+{
+	int lost = ferror(stdout);
+
+	if (!fflush(stdout) && !lost)
+		return;
+	fputs("quire: the output cannot be written\n", stderr);
+	_exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -93,11 +119,15 @@ int main(int argc, char **argv)
 	static const struct argp argp = { options, parse_option, NULL, NULL, NULL, NULL, NULL };
 	struct parse p = { 0 };
 	int index = argc;
+	const char *wrong;
 
+	occupy_standard_descriptors();
+	atexit(flush_output);
 	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_IN_ORDER, &index,
 		       &p)) {
-		fprintf(stderr, "quire: unknown option '%s'; 'quire help' lists the commands\n",
-			index > 0 && index <= argc ? argv[index - 1] : "");
+		wrong = index > 0 && index <= argc ? make_printable(argv[index - 1]) : "";
+		fprintf(stderr, "quire: unknown option '%.80s'; 'quire help' lists the commands\n",
+			wrong);
 		return 2;
 	}
 	if (p.help)
@@ -111,6 +141,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (!strcmp(p.command, commands[i].name))
 			return commands[i].run(argc - p.at, argv + p.at);
-	fprintf(stderr, "quire: unknown command '%s'; 'quire help' lists them\n", p.command);
+	fprintf(stderr, "quire: unknown command '%.80s'; 'quire help' lists them\n",
+		make_printable(p.command));
 	return 2;
 }

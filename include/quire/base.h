@@ -58,8 +58,8 @@ enum quire_mode {
 };
 
 /*
- * Why a folio was not moved: X(name, text). Each is a counter as well (stats.h). The numbers are
- * ABI: new ones go to the end.
+ * Why a folio was not moved: X(name, text). Each is a counter as well (struct quire_stats).
+ * The numbers are ABI: new ones go to the end.
  */
 #define QUIRE_REASONS(X)                                                                           \
 	X(NONE, "moved")                                                                           \

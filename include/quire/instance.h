@@ -41,6 +41,7 @@ struct quire_options {
  * Makes a quire. Its memory is a memory file of its own, mapped once: the direct map.
  * -EINVAL  options that make no sense     -EPROTO  another ABI than the library's
  * -ENOMEM  no memory or address space     or what memfd_create, ftruncate, mmap answered
+ * -EFBIG   RLIMIT_FSIZE is below arena_bytes: a memory file is a file
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_create(const struct quire_options *options,
 					     struct quire **quire);

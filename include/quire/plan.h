@@ -74,7 +74,7 @@ struct quire_budget {
 	unsigned mode_set;    /* 0: SYNC */
 	uint64_t bytes;       /* move no more than this; 0: no limit. Blocks of 512 frames are begun
 			       * only where all that lives in them fits */
-	uint64_t deadline_ns; /* end this long after the start; 0: no limit for the whole */
+	uint64_t deadline_ns; /* end so long after the start, with the batch that runs; 0: never */
 	/*
 	 * Wait this long for one folio at most, which is for the windows that are tried together;
 	 * when others are chosen instead it starts anew. 0: the quire's deadline_ns. In SYNC_LIGHT

@@ -5,6 +5,7 @@
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,10 +26,14 @@ int os_memfd(const char *name, uint64_t bytes)
 {
 	OS_KEEP_ERRNO;
 	int error = fail("os:memfd");
+	struct rlimit most;
 	int fd;
 
 	if (error)
 		return error;
+	/* beyond this limit ftruncate ends the program, by SIGXFSZ */
+	if (!getrlimit(RLIMIT_FSIZE, &most) && bytes > most.rlim_cur)
+		return -EFBIG;
 	fd = memfd_create(name, MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;

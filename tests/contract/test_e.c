@@ -6,27 +6,7 @@
  */
 #include "support.h"
 
-struct one {
-	struct quire *q;
-	struct probe p;
-	struct item it;
-};
-
-static void one_start(struct one *o)
-{
-	o->q = make_quire(2);
-	make_probe(o->q, "probe", OP_ALL, &o->p);
-	place(&o->p, &o->it, 0, ANYWHERE, 0xe);
-}
-
-static void one_end(struct one *o)
-{
-	assert_int_equal(o->it.freed, 1);
-	assert_int_equal(o->p.frees, 1);
-	assert_item_ledger(&o->it);
-	assert_frames_free(o->q, 2 * 512);
-	end_quire(o->q);
-}
+#include <sched.h>
 
 /* --- E1 to E3, E7: the owner -------------------------------------------------------------- */
 
@@ -93,7 +73,7 @@ static void test_E3_the_owner_is_sticky_while_isolated(void **state)
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	o.p.on_isolate = owner_is_there;
 	o.p.on_putback = owner_is_there;
 	o.p.on_free = owner_is_there;
@@ -102,7 +82,7 @@ static void test_E3_the_owner_is_sticky_while_isolated(void **state)
 	assert_int_equal(move_folio(o.it.folio, QUIRE_SYNC, 0).code, -EIO);
 	assert_int_equal(move_folio(o.it.folio, QUIRE_SYNC, 0).code, 0);
 	drop(&o.it);
-	one_end(&o);
+	one_end_freed(&o);
 }
 
 static void test_E7_the_owner_survives_moves_pins_and_references(void **state)
@@ -111,7 +91,7 @@ static void test_E7_the_owner_survives_moves_pins_and_references(void **state)
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	for (unsigned i = 0; i < 50; i++) {
 		assert_true(quire_folio_get(o.it.folio));
 		assert_non_null(quire_pin(o.it.folio));
@@ -126,7 +106,7 @@ static void test_E7_the_owner_survives_moves_pins_and_references(void **state)
 	}
 	assert_intact(&o.it);
 	drop(&o.it);
-	one_end(&o);
+	one_end_freed(&o);
 }
 
 /* --- E4: free ----------------------------------------------------------------------------- */
@@ -150,7 +130,7 @@ static void inside_free(struct probe *p, struct quire_folio *folio)
 	CHECK(quire_folio_create(p->owner, 0, &fresh) == 0);
 	p->on_free = NULL;
 	quire_folio_put(fresh); /* a free inside of a free */
-	CHECK(stats_of(p->quire).frames == 1024);
+	CHECK(stats_of(p->quire).frames == 4 * 512);
 	CHECK(quire_owner_destroy(p->owner) == -EDEADLK);
 	(void)quire_reclaim(p->quire);
 }
@@ -160,7 +140,7 @@ static void test_E4_free_finds_it_dead_with_its_content(void **state)
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	o.p.on_free = inside_free;
 	drop(&o.it);
 	assert_int_equal(o.it.freed, 1);
@@ -168,7 +148,7 @@ static void test_E4_free_finds_it_dead_with_its_content(void **state)
 	assert_int_equal(o.p.frees, 2); /* of the one made in free, too */
 	assert_int_equal(stats_of(o.q).op_free, 2);
 	assert_int_equal(stats_of(o.q).folios_freed, 2);
-	assert_frames_free(o.q, 1024);
+	assert_frames_free(o.q, 4 * 512);
 	end_quire(o.q);
 }
 
@@ -179,7 +159,7 @@ static void test_E4_free_runs_where_the_last_reference_went(void **state)
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	hand_start(&hand);
 	d = (struct deed){ .folio = o.it.folio };
 	assert_true(quire_folio_get(o.it.folio));
@@ -189,7 +169,7 @@ static void test_E4_free_runs_where_the_last_reference_went(void **state)
 	assert_int_equal(o.it.freed, 1);
 	assert_int_equal(o.it.free_thread, hand.tid);
 	hand_stop(&hand);
-	one_end(&o);
+	one_end_freed(&o);
 }
 
 /* H-E2: the mover's can be the last; the owner is told all the same, in the mover's thread. */
@@ -200,7 +180,7 @@ static void test_E4_a_movers_reference_can_be_the_last(void **state)
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	hand_start(&hand);
 	d = (struct deed){ .folio = o.it.folio, .hand = &hand };
 	at_point("commit:copied", o.it.folio, by_hand_put, &d);
@@ -209,7 +189,7 @@ static void test_E4_a_movers_reference_can_be_the_last(void **state)
 	assert_int_equal(o.it.free_thread, thread_id());
 	no_points();
 	hand_stop(&hand);
-	one_end(&o);
+	one_end_freed(&o);
 }
 
 static void put_another(struct probe *p, struct quire_folio *folio)
@@ -275,7 +255,7 @@ static void test_E6_a_speculative_get_fails_from_zero_on(void **state)
 		struct deed d;
 		struct one o;
 
-		one_start(&o);
+		one_start(&o, OP_ALL);
 		hand_start(&hand);
 		d = (struct deed){ .folio = o.it.folio, .hand = &hand };
 		assert_int_equal(quire_read_enter(), 0); /* the descriptor stays this folio's */
@@ -287,7 +267,7 @@ static void test_E6_a_speculative_get_fails_from_zero_on(void **state)
 		quire_read_leave();
 		no_points();
 		hand_stop(&hand);
-		one_end(&o);
+		one_end_freed(&o);
 	}
 }
 
@@ -301,7 +281,7 @@ static void test_HE1_a_mover_that_comes_at_zero_finds_nothing(void **state)
 		struct deed d;
 		struct one o;
 
-		one_start(&o);
+		one_start(&o, OP_ALL);
 		hand_start(&hand);
 		d = (struct deed){ .folio = o.it.folio, .hand = &hand };
 		at_point(steps[i], o.it.folio, by_hand_move_counted, &d);
@@ -309,25 +289,36 @@ static void test_HE1_a_mover_that_comes_at_zero_finds_nothing(void **state)
 		assert_int_equal(o.p.isolates, 0);
 		no_points();
 		hand_stop(&hand);
-		one_end(&o);
+		one_end_freed(&o);
 	}
 }
 
-#define PUTTERS 4
+#define PUTTERS 2
 
 struct putter {
 	struct item *items;
 	size_t n;
-	pthread_barrier_t *start;
+	unsigned *arrived; /* for each item: who is ready to drop it */
 };
 
 static void put_all(void *arg)
 {
 	struct putter *p = arg;
 
-	pthread_barrier_wait(p->start);
-	for (size_t i = 0; i < p->n; i++)
+	uint64_t rng = (uint64_t)thread_id();
+
+	for (size_t i = 0; i < p->n; i++) {
+		volatile unsigned lag = prng(&rng) % 32;
+		unsigned spins = 0;
+
+		BUMP(&p->arrived[i]);
+		while (SEE(&p->arrived[i]) < PUTTERS)
+			if (++spins > 2000)
+				sched_yield();
+		while (lag) /* so that now one, now the other comes first, by nanoseconds */
+			lag--;
 		drop(&p->items[i]);
+	}
 }
 
 /* H-E1: many threads drop the last references at once; each folio is freed exactly once. */
@@ -336,18 +327,18 @@ static void test_HE1_concurrent_last_puts_free_exactly_once(void **state)
 	static struct item items[400];
 	struct quire *q = make_quire(2);
 	struct hand hands[PUTTERS];
+	static unsigned arrived[400];
 	struct putter putter;
-	pthread_barrier_t start;
 	struct probe p;
 
 	(void)state;
 	make_probe(q, "probe", OP_ALL, &p);
-	pthread_barrier_init(&start, NULL, PUTTERS);
-	putter = (struct putter){ items, COUNT_OF(items), &start };
+	putter = (struct putter){ items, COUNT_OF(items), arrived };
 	for (size_t i = 0; i < PUTTERS; i++)
 		hand_start(&hands[i]);
-	for (unsigned round = 0; round < 10; round++) {
+	for (unsigned round = 0; round < 100; round++) {
 		p.frees = 0;
+		memset(arrived, 0, sizeof(arrived));
 		for (size_t i = 0; i < COUNT_OF(items); i++) {
 			place(&p, &items[i], 0, ANYWHERE, i);
 			for (unsigned k = 1; k < PUTTERS; k++)
@@ -364,7 +355,6 @@ static void test_HE1_concurrent_last_puts_free_exactly_once(void **state)
 	}
 	for (size_t i = 0; i < PUTTERS; i++)
 		hand_stop(&hands[i]);
-	pthread_barrier_destroy(&start);
 	end_quire(q);
 }
 
@@ -432,7 +422,7 @@ static void test_HE4_a_move_is_no_free(void **state)
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(move_folio(o.it.folio, QUIRE_SYNC, 0).code, 0);
 	assert_int_equal(quire_reclaim(o.q), 0);
@@ -440,7 +430,7 @@ static void test_HE4_a_move_is_no_free(void **state)
 	assert_int_equal(stats_of(o.q).folios_live, 1);
 	drop(&o.it);
 	assert_int_equal(stats_of(o.q).folios_live, 0);
-	one_end(&o);
+	one_end_freed(&o);
 }
 
 /* --- E8: the frames ----------------------------------------------------------------------- */
@@ -452,7 +442,7 @@ static void test_E8_frames_of_a_freed_folio_wait_for_its_short_pin(void **state)
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	hand_start(&hand);
 	d = (struct deed){ .folio = o.it.folio };
 	hand_do(&hand, deed_pin, &d);
@@ -460,23 +450,11 @@ static void test_E8_frames_of_a_freed_folio_wait_for_its_short_pin(void **state)
 	assert_int_equal(o.it.freed, 1); /* free does not wait */
 	assert_int_equal(quire_reclaim(o.q), 1);
 	assert_int_equal(stats_of(o.q).folios_retired, 1);
-	assert_int_equal(stats_of(o.q).frames_free, 1023);
+	assert_int_equal(stats_of(o.q).frames_free, 4 * 512 - 1);
 	assert_true(content_is(d.address, o.it.cookie, 4096)); /* the address holds */
 	hand_do(&hand, deed_unpin, &d);
 	hand_stop(&hand);
-	one_end(&o);
-}
-
-static struct quire_plan *plan_all(struct quire *q)
-{
-	struct quire_plan *plan = NULL;
-
-	assert_int_equal(quire_plan_create(q,
-					   QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = 512,
-						      .count = QUIRE_MAX),
-					   &plan),
-			 0);
-	return plan;
+	one_end_freed(&o);
 }
 
 static void test_E8_a_retired_but_pinned_folio_stays_and_is_named(void **state)
@@ -490,7 +468,7 @@ static void test_E8_a_retired_but_pinned_folio_stays_and_is_named(void **state)
 	uint32_t at;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	make_probe(o.q, "holder", OP_NONE, &holder);
 	hand_start(&hand);
 	at = at_frame(&o.it);
@@ -499,7 +477,7 @@ static void test_E8_a_retired_but_pinned_folio_stays_and_is_named(void **state)
 	assert_int_equal(d.code, 0);
 	drop(&o.it);
 	assert_int_equal(o.it.freed, 1);
-	plan = plan_all(o.q);
+	plan = plan_of(o.q, 512, QUIRE_MAX);
 	assert_int_equal(quire_plan_blockers(plan), 1);
 	who = quire_plan_blocker(plan, 0);
 	assert_int_equal(who->why, QUIRE_REASON_RETIRED);
@@ -514,10 +492,10 @@ static void test_E8_a_retired_but_pinned_folio_stays_and_is_named(void **state)
 	assert_true(content_is(d.address, o.it.cookie, 4096));
 	hand_do(&hand, deed_unpin_long, &d);
 	hand_stop(&hand);
-	plan = plan_all(o.q); /* planning reclaims by itself */
+	plan = plan_of(o.q, 512, QUIRE_MAX); /* planning reclaims by itself */
 	assert_int_equal(quire_plan_blockers(plan), 0);
 	quire_plan_destroy(plan);
-	one_end(&o);
+	one_end_freed(&o);
 }
 
 static void test_E8_frames_come_back_for_a_folio_that_needs_them(void **state)
@@ -582,7 +560,7 @@ static void test_E4_free_in_destroy_can_still_read(void **state)
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	o.p.on_free = content_in_destroy;
 	end_quire(o.q);
 	assert_int_equal(o.it.freed, 1);
@@ -596,14 +574,14 @@ static void test_E4_destroy_is_refused_while_in_use_and_changes_nothing(void **s
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	assert_non_null(quire_pin(o.it.folio));
 	assert_int_equal(quire_destroy(o.q), -EBUSY);
 	quire_unpin(o.it.folio);
 	assert_int_equal(quire_pin_long(o.it.folio, o.p.owner, &pin), 0);
 	assert_int_equal(quire_destroy(o.q), -EBUSY);
 	quire_unpin_long(pin);
-	plan = plan_all(o.q);
+	plan = plan_of(o.q, 512, QUIRE_MAX);
 	assert_int_equal(quire_destroy(o.q), -EBUSY);
 	quire_plan_destroy(plan);
 	assert_int_equal(o.p.frees, 0);
@@ -611,7 +589,7 @@ static void test_E4_destroy_is_refused_while_in_use_and_changes_nothing(void **s
 	assert_int_equal(move_folio(o.it.folio, QUIRE_SYNC, 0).code, 0);
 	assert_int_equal(quire_destroy(NULL), 0);
 	drop(&o.it);
-	one_end(&o);
+	one_end_freed(&o);
 }
 
 /* H-E8: an owner outlives its folios. */
@@ -622,7 +600,7 @@ static void test_HE8_an_owner_cannot_go_before_its_folios(void **state)
 	struct one o;
 
 	(void)state;
-	one_start(&o);
+	one_start(&o, OP_ALL);
 	assert_int_equal(quire_owner_destroy(o.p.owner), -EBUSY);
 	hand_start(&hand);
 	d = (struct deed){ .folio = o.it.folio };
@@ -633,7 +611,7 @@ static void test_HE8_an_owner_cannot_go_before_its_folios(void **state)
 	hand_do(&hand, deed_leave, &d);
 	hand_stop(&hand);
 	assert_int_equal(quire_owner_destroy(o.p.owner), 0);
-	one_end(&o);
+	one_end_freed(&o);
 }
 
 int main(void)

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct one {
+struct edge {
 	struct quire *q;
 	struct probe p;
 	struct item it;
@@ -17,7 +17,7 @@ struct one {
 	struct deed d;
 };
 
-static void one_start(struct one *o, unsigned blocks)
+static void edge_start(struct edge *o, unsigned blocks)
 {
 	o->q = make_quire(blocks);
 	make_probe(o->q, "probe", OP_ALL, &o->p);
@@ -29,7 +29,7 @@ static void one_start(struct one *o, unsigned blocks)
 }
 
 /* The folio was dropped. */
-static void one_end(struct one *o)
+static void edge_end(struct edge *o)
 {
 	no_points();
 	hand_stop(&o->hand);
@@ -37,18 +37,6 @@ static void one_end(struct one *o)
 	assert_ledger_closed(o->q);
 	assert_frames_free(o->q, stats_of(o->q).frames);
 	end_quire(o->q);
-}
-
-static struct quire_plan *plan_of(struct quire *q, uint64_t count)
-{
-	struct quire_plan *plan = NULL;
-
-	assert_int_equal(
-		quire_plan_create(
-			q, QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = 512, .count = count),
-			&plan),
-		0);
-	return plan;
 }
 
 /* --- handlers and sections ---------------------------------------------------------------- */
@@ -61,10 +49,10 @@ static struct quire_plan *plan_of(struct quire *q, uint64_t count)
 static void test_a_handlers_section_is_announced_wherever_it_comes(void **state)
 {
 	struct quire_thread_ *t;
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	assert_int_equal(quire_read_enter(), 0);
 	quire_read_leave();
 	t = quire_thread_self_;
@@ -77,7 +65,7 @@ static void test_a_handlers_section_is_announced_wherever_it_comes(void **state)
 	quire_read_leave();
 	assert_int_equal(t->nest, 0);
 	assert_int_equal(t->epoch, 0);
-	one_end(&o);
+	edge_end(&o);
 }
 
 /* --- records that pass from thread to thread ---------------------------------------------- */
@@ -94,10 +82,10 @@ static void test_a_record_is_left_without_holes(void **state)
 	struct item other;
 	struct hand hand;
 	struct deed first, second;
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	place(&o.p, &other, 0, ANYWHERE, 2);
 	first = (struct deed){ .folio = o.it.folio };
 	second = (struct deed){ .folio = other.folio };
@@ -114,7 +102,7 @@ static void test_a_record_is_left_without_holes(void **state)
 		assert_null(record->slot[i].folio);
 	drop(&other);
 	drop(&o.it);
-	one_end(&o);
+	edge_end(&o);
 }
 
 /* The age of a pin is not inherited from a thread that had the record before. */
@@ -123,10 +111,10 @@ static void test_a_new_threads_pin_is_young(void **state)
 	struct quire_thread_ *before = NULL, *after = NULL;
 	struct quire_move move;
 	struct hand hand;
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	quire_clock_set_(CLOCK_START);
 	hand_start(&hand);
 	hand_do(&hand, deed_pin, &o.d);
@@ -145,18 +133,18 @@ static void test_a_new_threads_pin_is_young(void **state)
 	hand_do(&hand, deed_unpin, &o.d);
 	hand_stop(&hand);
 	drop(&o.it);
-	one_end(&o);
+	edge_end(&o);
 }
 
 /* A ninth pin is a short one all the same: its thread is gone, so nobody is left to release it. */
 static void test_a_spilled_pin_of_a_thread_that_is_gone(void **state)
 {
 	struct quire_move move;
-	static struct one o;
+	static struct edge o;
 	struct hand hand;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	hand_start(&hand);
 	for (unsigned i = 0; i < QUIRE_SHORT_PINS + 1; i++)
 		hand_do(&hand, deed_pin, &o.d);
@@ -179,7 +167,7 @@ static void test_a_spilled_pin_of_a_thread_that_is_gone(void **state)
 /* --- fork --------------------------------------------------------------------------------- */
 
 struct forking {
-	struct one o;
+	struct edge o;
 	int status;
 };
 
@@ -205,13 +193,13 @@ static void test_a_child_forked_in_a_move_does_not_wait_for_it(void **state)
 	struct forking f = { .status = -1 };
 
 	(void)state;
-	one_start(&f.o, 2);
+	edge_start(&f.o, 2);
 	at_point("commit:copied", f.o.it.folio, fork_and_pin, &f);
 	assert_int_equal(move_folio(f.o.it.folio, QUIRE_ASYNC, 0).code, 0);
 	assert_true(WIFEXITED(f.status));
 	assert_int_equal(WEXITSTATUS(f.status), 0);
 	drop(&f.o.it);
-	one_end(&f.o);
+	edge_end(&f.o);
 }
 
 /* Counters and blocks stand under locks that another thread may have held when the child was made. */
@@ -220,11 +208,11 @@ static void test_a_child_gets_no_counters(void **state)
 	struct quire_block_info info = { .size = sizeof(info) };
 	struct quire_stats stats = { .size = sizeof(stats) };
 	int status = -1;
-	struct one o;
+	struct edge o;
 	pid_t child;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	fflush(NULL);
 	child = fork();
 	if (!child)
@@ -233,7 +221,7 @@ static void test_a_child_gets_no_counters(void **state)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	drop(&o.it);
-	one_end(&o);
+	edge_end(&o);
 }
 
 /* --- errno -------------------------------------------------------------------------------- */
@@ -242,11 +230,11 @@ static void test_errno_is_left_alone(void **state)
 {
 	struct quire_folio *folio;
 	struct quire_move move;
-	struct one o;
+	struct edge o;
 	size_t n = 0;
 
 	(void)state;
-	one_start(&o, 1);
+	edge_start(&o, 1);
 	hand_do(&o.hand, deed_pin, &o.d);
 	errno = 77;
 	move = move_folio(o.it.folio, QUIRE_SYNC_LIGHT, 0); /* waits a millisecond */
@@ -322,7 +310,7 @@ static void test_nothing_is_made_in_a_quire_that_goes(void **state)
 
 static void by_hand_move_it(void *arg)
 {
-	struct one *o = arg;
+	struct edge *o = arg;
 
 	by_hand_move(&o->d);
 }
@@ -337,10 +325,10 @@ static void test_a_folio_can_move_from_its_first_reference_on(void **state)
 	struct quire_folio *again = NULL;
 	static struct item second;
 	uint32_t was;
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	second = (struct item){ .probe = &o.p };
 	was = at_frame(&o.it);
 	drop(&o.it);
@@ -363,11 +351,11 @@ static void test_a_folio_can_move_from_its_first_reference_on(void **state)
 	quire_folio_put(again);
 	assert_int_equal(second.freed, 1);
 	assert_item_ledger(&second);
-	one_end(&o);
+	edge_end(&o);
 }
 
 struct crowded {
-	struct one o;
+	struct edge o;
 	struct gate full;
 	struct quire_folio *made;
 	int error;
@@ -396,7 +384,7 @@ static void test_create_waits_for_a_reclaim_that_runs(void **state)
 	struct crowded c = { .error = 1 };
 
 	(void)state;
-	one_start(&c.o, 1);
+	edge_start(&c.o, 1);
 	gate_init(&c.full);
 	place_row(&c.o.p, fill, 511, 0, 1, 100);
 	drop(&c.o.it);
@@ -408,7 +396,7 @@ static void test_create_waits_for_a_reclaim_that_runs(void **state)
 	c.o.p.on_free = NULL;
 	quire_folio_put(c.made);
 	drop_row(fill, 511);
-	one_end(&c.o);
+	edge_end(&c.o);
 }
 
 /* --- plans -------------------------------------------------------------------------------- */
@@ -418,11 +406,11 @@ static void test_a_refused_execution_says_that_nothing_was_done(void **state)
 {
 	struct quire_plan *plan;
 	struct quire_result r;
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
-	plan = plan_of(o.q, 1);
+	edge_start(&o, 2);
+	plan = plan_of(o.q, 512, 1);
 	memset(&r, 0xa5, sizeof(r));
 	r.size = sizeof(r);
 	assert_int_equal(quire_read_enter(), 0);
@@ -438,7 +426,7 @@ static void test_a_refused_execution_says_that_nothing_was_done(void **state)
 	assert_int_equal(r.bytes_moved, 0);
 	quire_plan_destroy(plan);
 	drop(&o.it);
-	one_end(&o);
+	edge_end(&o);
 }
 
 static int slow_migrate(struct probe *probe, struct quire_batch *batch, int answer)
@@ -452,21 +440,21 @@ static void test_a_goal_met_at_the_deadline_is_met(void **state)
 	struct quire_result r = { .size = sizeof(r) };
 	struct quire_plan *plan;
 	struct item other;
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	place(&o.p, &other, 0, quire_frame(512), 9);
 	o.p.on_migrate = slow_migrate;
 	quire_clock_set_(CLOCK_START);
-	plan = plan_of(o.q, 1);
+	plan = plan_of(o.q, 512, 1);
 	assert_int_equal(quire_plan_execute(plan, QUIRE_BUDGET(.deadline_ns = SEC), &r), 0);
 	assert_int_equal(r.obtained, 1);
 	assert_int_equal(r.bytes_moved, 4096);
 	quire_plan_destroy(plan);
 	drop(&o.it);
 	drop(&other);
-	one_end(&o);
+	edge_end(&o);
 }
 
 /* The budget of bytes is for what moves, not for old places that a reader keeps. */
@@ -475,14 +463,14 @@ static void test_a_reader_uses_up_no_bytes(void **state)
 	struct quire_result r = { .size = sizeof(r) };
 	struct quire_plan *plan;
 	struct item other;
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	place(&o.p, &other, 0, quire_frame(512), 9);
 	hand_do(&o.hand, deed_enter, &o.d);
 	quire_clock_set_(CLOCK_START);
-	plan = plan_of(o.q, 1);
+	plan = plan_of(o.q, 512, 1);
 	assert_int_equal(quire_plan_execute(
 				 plan, QUIRE_BUDGET(.bytes = 4096, .folio_ns = 20 * MSEC), &r),
 			 -EBUSY);
@@ -494,7 +482,7 @@ static void test_a_reader_uses_up_no_bytes(void **state)
 	hand_do(&o.hand, deed_leave, &o.d);
 	drop(&o.it);
 	drop(&other);
-	one_end(&o);
+	edge_end(&o);
 }
 
 /* Freed under a pin after the plan was made: that is named, and no reader, for there is none. */
@@ -503,14 +491,14 @@ static void test_what_was_freed_under_a_pin_is_named_as_such(void **state)
 	struct quire_result r = { .size = sizeof(r) };
 	struct quire_plan *plan;
 	struct item others[2];
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	place_row(&o.p, others, 2, 0, 512, 7);
 	quire_clock_set_(CLOCK_START);
 	hand_do(&o.hand, deed_pin, &o.d);
-	plan = plan_of(o.q, 1);
+	plan = plan_of(o.q, 512, 1);
 	drop(&o.it);
 	assert_int_equal(quire_plan_execute(plan, QUIRE_BUDGET(.folio_ns = 20 * MSEC), &r), 0);
 	assert_int_equal(r.obtained, 1);
@@ -522,7 +510,7 @@ static void test_what_was_freed_under_a_pin_is_named_as_such(void **state)
 	quire_plan_destroy(plan);
 	hand_do(&o.hand, deed_unpin, &o.d);
 	drop_row(others, 2);
-	one_end(&o);
+	edge_end(&o);
 }
 
 /* SYNC_LIGHT: a millisecond a call, however often windows are chosen anew. */
@@ -532,10 +520,10 @@ static void test_sync_light_is_a_millisecond_for_all_windows(void **state)
 	struct quire_plan *plan;
 	struct item it[6];
 	struct deed d[6];
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 8);
+	edge_start(&o, 8);
 	quire_clock_set_(CLOCK_START);
 	for (uint32_t i = 0; i < 6; i++) {
 		place(&o.p, &it[i], 0, quire_frame((i + 1) * 512), i);
@@ -543,7 +531,7 @@ static void test_sync_light_is_a_millisecond_for_all_windows(void **state)
 		hand_do(&o.hand, deed_pin, &d[i]);
 	}
 	hand_do(&o.hand, deed_pin, &o.d);
-	plan = plan_of(o.q, 2); /* one is free, any other one would do */
+	plan = plan_of(o.q, 512, 2); /* one is free, any other one would do */
 	assert_int_equal(quire_plan_execute(
 				 plan, QUIRE_BUDGET(.mode = QUIRE_SYNC_LIGHT, .mode_set = 1), &r),
 			 -EBUSY);
@@ -557,7 +545,7 @@ static void test_sync_light_is_a_millisecond_for_all_windows(void **state)
 		drop(&it[i]);
 	}
 	drop(&o.it);
-	one_end(&o);
+	edge_end(&o);
 }
 
 /* A window in which freed frames still wait for a reader is not free already. */
@@ -565,19 +553,19 @@ static void test_a_window_that_waits_is_not_free_yet(void **state)
 {
 	struct quire_plan_info info = { .size = sizeof(info) };
 	struct quire_plan *plan;
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	hand_do(&o.hand, deed_enter, &o.d);
 	drop(&o.it);
-	plan = plan_of(o.q, 2);
+	plan = plan_of(o.q, 512, 2);
 	assert_int_equal(quire_plan_info(plan, &info), 0);
 	assert_int_equal(info.runs, 2);
 	assert_int_equal(info.runs_free, 1);
 	quire_plan_destroy(plan);
 	hand_do(&o.hand, deed_leave, &o.d);
-	one_end(&o);
+	edge_end(&o);
 }
 
 int main(void)

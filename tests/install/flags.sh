@@ -11,12 +11,17 @@ build=$(cd "${1:-$top/build}" && pwd -P)
 # shellcheck source=scripts/tap.sh
 . "$top/scripts/tap.sh"
 
-# One "file<tab>command" a line, of the library's files.
+# One "file<tab>command" a line, of the library's files; meson names them as seen from the build.
+from_build=$(realpath --relative-to="$build" "$top")
 commands() {
-	awk '
+	awk -v below="$from_build/src/" -v absolute="$top/src/" '
 	/"command":/ { sub(/^[^:]*: "/, ""); sub(/",?$/, ""); gsub(/\\"/, "\""); command = $0 }
-	/"file":/ { sub(/^[^:]*: "/, ""); sub(/",?$/, ""); print $0 "\t" command }
-	' "$build/compile_commands.json" | grep '^\(\.\./\)*src/\|^/.*/src/'
+	/"file":/ {
+		sub(/^[^:]*: "/, ""); sub(/",?$/, "")
+		if (index($0, below) == 1 || index($0, absolute) == 1)
+			print $0 "\t" command
+	}
+	' "$build/compile_commands.json"
 }
 
 # The flags that meson.build lists under `warnings`, and what warning_level=3 stands for.

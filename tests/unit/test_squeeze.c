@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +28,17 @@
 
 #define ARGS 16
 #define BLOCKS 64u
+
+/* The sanitizers' shadow takes more address space than a limit would leave. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
 
 static const char *quire;
 static char folder[] = "/tmp/test-squeeze-XXXXXX";
@@ -94,6 +106,9 @@ static void split(char *line, char *argv[ARGS])
 	argv[n] = NULL;
 }
 
+/* Called in the child before it becomes quire. */
+static void (*in_child)(void);
+
 static struct outcome run(const char *format, ...)
 {
 	char line[1024], out[128], err[128], *argv[ARGS];
@@ -112,6 +127,8 @@ static struct outcome run(const char *format, ...)
 	if (!child) {
 		if (!freopen(out, "w", stdout) || !freopen(err, "w", stderr))
 			_exit(99);
+		if (in_child)
+			in_child();
 		execv(quire, argv);
 		_exit(99);
 	}
@@ -190,6 +207,7 @@ static int make_files(void **state)
 	spit(path("empty"), "", 0);
 	spit(path("wrong"), "100 0 1\n100 zero 1\n", 20);
 	spit(path("full"), "200 9 1\n", 8);
+	spit(path("few"), "200 0 1\n400 0 1\n600 8 1\n", 24);
 	f = fopen(path("huge"), "w");
 	for (unsigned b = 1; f && b <= 400000; b++)
 		fprintf(f, "%x 9 1\n", b * 512);
@@ -201,10 +219,10 @@ static int make_files(void **state)
 
 static int remove_files(void **state)
 {
-	static const char *const names[] = { "small.txt", "small.live.zst", "torn.zst",
-					     "empty",	  "wrong",	    "full",
-					     "huge",	  "larger.txt",	    "out",
-					     "err" };
+	static const char *const names[] = {
+		"small.txt", "small.live.zst", "torn.zst", "empty", "wrong", "full",
+		"huge",	     "larger.txt",     "out",	   "err",   "few"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -245,6 +263,11 @@ static void bad_input(void **state)
 		"squeeze -x",
 		"squeeze extra",
 		"squeeze ''",
+		"squeeze two\nlines",
+		"squeeze --two\nlines",
+		"squeeze --pins two\nlines",
+		"two\nlines",
+		"--two\nlines",
 		"squeeze --pins",
 		"squeeze --pins ''",
 		"squeeze --pins nan",
@@ -492,20 +515,118 @@ static void shares(void **state)
 	}
 }
 
-/* Nothing to move is nothing shown: the line says so. */
-static void failing(void **state)
+/* Where no page has to move there is nothing to fail at, and the line says so. */
+static void nothing_to_move(void **state)
 {
-	struct outcome o = run("squeeze --pins 0 --refuse 0 --layout %s", path("full"));
+	static const char *const args[] = { "--pins 0 --refuse 0", "--pins 100 --refuse 0",
+					    "--pins 0 --refuse 100" };
 
 	(void)state;
-	assert_int_equal(o.status, 1);
-	assert_non_null(strstr(o.out, "\nFAIL        no access met a page on the move"));
-	done(&o);
-	o = run("squeeze --json --pins 0 --refuse 0 --layout %s", path("full"));
-	assert_int_equal(o.status, 1);
-	assert_non_null(strstr(o.out, "\"verdict\": \"FAIL\""));
-	assert_int_equal(lines(o.err), 1);
-	done(&o);
+	for (size_t i = 0; i < 3; i++) {
+		struct outcome o = run("squeeze %s --layout %s", args[i], path("full"));
+
+		assert_int_equal(o.status, 0);
+		assert_non_null(strstr(o.out, "\nunder load  0 accesses "));
+		assert_non_null(strstr(o.out, "\nPASS        no page had to move"));
+		done(&o);
+	}
+}
+
+/* However few pages move, one of them is met, whoever they were dealt to. */
+static void few_to_move(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 16; seed++) {
+		struct outcome o = run("squeeze --pins 0 --seed %u --layout %s", seed, path("few"));
+
+		if (o.status)
+			print_error("seed %u: %s%s", seed, o.out, o.err);
+		assert_int_equal(o.status, 0);
+		assert_null(strstr(o.out, "no page had to move"));
+		done(&o);
+	}
+}
+
+static void limit(int what, rlim_t most)
+{
+	const struct rlimit both = { most, most };
+
+	if (setrlimit((__rlimit_resource_t)what, &both))
+		_exit(98);
+}
+
+static void little_address_space(void)
+{
+	limit(RLIMIT_AS, 160u << 20);
+}
+
+static void small_files(void)
+{
+	limit(RLIMIT_FSIZE, 1 << 20);
+}
+
+/* A limit that is in the way is said in one line; it is not the library that failed. */
+static void limits(void **state)
+{
+	static void (*const each[])(void) = { little_address_space, small_files };
+	struct outcome o;
+
+	(void)state;
+	for (size_t i = SANITIZED ? 1 : 0; i < 2; i++) {
+		in_child = each[i];
+		o = run("squeeze --json --layout %s", path("larger.txt"));
+		in_child = NULL;
+		if (o.status != 2)
+			print_error("limit %zu: exit %d, said '%s' and '%s'\n", i, o.status, o.err,
+				    o.out);
+		assert_int_equal(o.status, 2);
+		assert_int_equal(lines(o.err), 1);
+		assert_string_equal(o.out, "");
+		done(&o);
+	}
+}
+
+static void full_output(void)
+{
+	if (!freopen("/dev/full", "w", stdout))
+		_exit(98);
+}
+
+static void closed_output(void)
+{
+	close(STDOUT_FILENO);
+}
+
+static void nothing_open(void)
+{
+	close(STDIN_FILENO);
+	close(STDOUT_FILENO);
+	close(STDERR_FILENO);
+}
+
+/* What cannot be printed is an error, with one line on stderr, and nothing is harmed by it. */
+static void lost_output(void **state)
+{
+	static void (*const each[])(void) = { full_output, closed_output, nothing_open };
+	static const char *const commands[] = { "help", "version", "squeeze --help",
+						"squeeze --layout", "squeeze --json --layout" };
+	struct outcome o;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		for (size_t k = 0; k < 5; k++) {
+			in_child = each[i];
+			o = run("%s %s", commands[k], k < 3 ? "" : path("small.txt"));
+			in_child = NULL;
+			if (o.status != 1)
+				print_error("%s: exit %d, said '%s'\n", commands[k], o.status,
+					    o.err);
+			assert_int_equal(o.status, 1);
+			assert_string_equal(o.out, "");
+			assert_int_equal(lines(o.err), i < 2);
+			done(&o);
+		}
+	}
 }
 
 /* Reads what the child prints until it has printed `word`, or ends. */
@@ -622,14 +743,57 @@ static void terminal(void **state)
 	free(text);
 }
 
+/* The copy limit cannot be measured: whatever fails late is a FAIL, and the line says what. */
+static void failing(void **state)
+{
+	static const char *const says[] = {
+		"\nFAIL        measuring the copy limit failed: Too many open files",
+		"quire squeeze: FAIL: measuring the copy limit failed: Too many open files",
+	};
+	static const struct rlimit no_files = { 0, 0 };
+	size_t size = 1 << 20, n;
+	char *text = malloc(size), line[256], *argv[ARGS];
+	pid_t child;
+	int fd;
+
+	(void)state;
+	assert_non_null(text);
+	for (int json = 0; json < 2; json++) {
+		snprintf(line, sizeof(line), "squeeze %s --layout %s", json ? "--json" : "--pins 1",
+			 path("larger.txt"));
+		split(line, argv);
+		fflush(NULL);
+		child = forkpty(&fd, NULL, NULL, NULL);
+		assert_true(child >= 0);
+		if (!child) {
+			setenv("TERM", "xterm", 1);
+			execv(quire, argv);
+			_exit(99);
+		}
+		n = 0;
+		text[0] = '\0';
+		assert_true(read_until(fd, text, size, &n, "laying out again"));
+		assert_int_equal(prlimit(child, RLIMIT_NOFILE, &no_files, NULL), 0);
+		read_until(fd, text, size, &n, NULL);
+		assert_int_equal(wait_for(child), 1);
+		close(fd);
+		assert_non_null(strstr(text, says[json]));
+		assert_true(!json || strstr(text, "\"verdict\": \"FAIL\""));
+		assert_null(strstr(text, "PASS"));
+	}
+	free(text);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(other_commands), cmocka_unit_test(bad_input),
-		cmocka_unit_test(bad_layouts),	  cmocka_unit_test(too_little_memory),
-		cmocka_unit_test(table),	  cmocka_unit_test(json_object_is_whole),
-		cmocka_unit_test(seeds),	  cmocka_unit_test(shares),
-		cmocka_unit_test(failing),	  cmocka_unit_test(interrupted_early),
+		cmocka_unit_test(other_commands),  cmocka_unit_test(bad_input),
+		cmocka_unit_test(bad_layouts),	   cmocka_unit_test(too_little_memory),
+		cmocka_unit_test(table),	   cmocka_unit_test(json_object_is_whole),
+		cmocka_unit_test(seeds),	   cmocka_unit_test(shares),
+		cmocka_unit_test(nothing_to_move), cmocka_unit_test(few_to_move),
+		cmocka_unit_test(limits),	   cmocka_unit_test(lost_output),
+		cmocka_unit_test(failing),	   cmocka_unit_test(interrupted_early),
 		cmocka_unit_test(terminal),
 	};
 

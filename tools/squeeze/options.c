@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../printable.h"
+
 struct parse {
 	struct squeeze_options *options;
 	bool help;
@@ -153,6 +155,7 @@ bool squeeze_options_parse(struct squeeze_options *options, int argc, char **arg
 		exit(0);
 	}
 	if (p.error[0])
-		fprintf(stderr, "quire squeeze: %s (see quire squeeze --help)\n", p.error);
+		fprintf(stderr, "quire squeeze: %s (see quire squeeze --help)\n",
+			make_printable(p.error));
 	return !p.error[0];
 }

@@ -155,6 +155,10 @@ static void text_speed(const struct report *r)
 		puts("ended before quire moved anything");
 		return;
 	}
+	if (!r->possible.bytes && !r->quire.bytes) {
+		puts("no page had to move, so nothing was tried under load");
+		return;
+	}
 	printf("%s moving", duration(took, r->seconds));
 	if (r->seconds > 0 && r->quire.bytes >= 1u << 20) { /* less says nothing about a rate */
 		speed = (double)r->quire.bytes / r->seconds;

@@ -24,6 +24,7 @@
 #include "busy.h"
 #include "copylimit.h"
 #include "load.h"
+#include "memory.h"
 #include "options.h"
 #include "report.h"
 #include "stage.h"
@@ -46,6 +47,7 @@ struct squeeze {
 	struct heat *before, *after;
 	struct copy *copies;
 	size_t ncopies;
+	char lack[128]; /* what there was not enough of, before anything moved; "": of nothing */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -92,52 +94,30 @@ static struct stage_progress phase(struct squeeze *s, const char *label, bool he
 	return progress;
 }
 
-/* Where the layout is that comes with quire: in the source, installed, or beside this program. */
+/*
+ * Where the layout is that comes with quire: beside this program, in the source, installed. An
+ * installed quire so never reads what became of the folder it was built from.
+ */
 static bool find_default(char path[PATH_MAX])
 {
 	static const char *const folders[] = { QUIRE_DATA_SOURCE, QUIRE_DATA_INSTALLED };
-	char self[PATH_MAX];
-	ssize_t n;
-	char *slash;
+	char self[PATH_MAX], *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
+	if (slash) {
+		*slash = '\0';
+		n = snprintf(path, PATH_MAX, "%.3900s/../share/quire/%s", self, DEFAULT_LAYOUT);
+		if (n > 0 && !access(path, R_OK))
+			return true;
+	}
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
 		snprintf(path, PATH_MAX, "%s/%s", folders[i], DEFAULT_LAYOUT);
 		if (!access(path, R_OK))
 			return true;
 	}
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n <= 0)
-		return false;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return false;
-	*slash = '\0';
-	n = snprintf(path, PATH_MAX, "%.3900s/../share/quire/%s", self, DEFAULT_LAYOUT);
-	return n > 0 && !access(path, R_OK);
-}
-
-/* Bytes that can be had without swapping; UINT64_MAX where nothing says. */
-static uint64_t memory_available(void)
-{
-	uint64_t available = UINT64_MAX, kib, limit;
-	char line[128];
-	FILE *f = fopen("/proc/meminfo", "re");
-
-	if (f) {
-		while (fgets(line, sizeof(line), f))
-			if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1)
-				available = kib << 10;
-		fclose(f);
-	}
-	/* a container's limit, as it sees it from inside */
-	f = fopen("/sys/fs/cgroup/memory.max", "re");
-	if (f) {
-		if (fscanf(f, "%" SCNu64, &limit) == 1 && limit < available)
-			available = limit;
-		fclose(f);
-	}
-	return available;
+	return false;
 }
 
 /* Layout, stage, memory: true, or one line said what is wrong. */
@@ -163,7 +143,7 @@ static bool prepare(struct squeeze *s)
 		return false;
 	}
 	need = stage_memory(&s->stage);
-	have = memory_available();
+	have = memory_available("");
 	if (need > have) {
 		snprintf(why, sizeof(why),
 			 "squeezing it takes up to %" PRIu64 " MiB of memory, and %" PRIu64
@@ -221,6 +201,27 @@ static int ask_oracle(const struct squeeze *s, bool with_busy, uint8_t *taken,
 	}
 	free(folios);
 	return err;
+}
+
+/*
+ * The load is told of isolations by the owners that are asked. Where only pages of the filler are
+ * to move, which happens in small layouts, one of them becomes kv's, so that an access can be
+ * awaited.
+ */
+static void let_one_be_told(struct squeeze *s)
+{
+	struct stage *st = &s->stage;
+	size_t mute = SIZE_MAX;
+
+	for (size_t i = 0; i < st->n; i++) {
+		if (!s->taken[s->layout.items[i].block])
+			continue;
+		if (st->things[i].holder != HOLDER_FILLER)
+			return;
+		mute = i;
+	}
+	if (mute != SIZE_MAX)
+		stage_give(st, mute, HOLDER_KV);
 }
 
 static int plan_progress(void *arg, const struct quire_result *so_far)
@@ -385,13 +386,27 @@ static int verify(struct squeeze *s, struct arena *a)
 	return arena_verify(a, &progress, &s->report.wrong);
 }
 
-/* What went wrong that is neither bad input nor an interruption. */
+/* The machine, or a limit set on it, has no more to give. */
+static bool is_lack(int err)
+{
+	return err == -ENOMEM || err == -EAGAIN || err == -EMFILE || err == -ENFILE ||
+	       err == -EFBIG;
+}
+
+/*
+ * What went wrong and is no interruption. A lack before quire moved anything says nothing about
+ * quire, and is no FAIL.
+ */
 static int failed(struct squeeze *s, const char *what, int err)
 {
-	if (err == -ECANCELED)
+	if (!err || err == -ECANCELED)
 		return err;
-	if (err)
+	if (is_lack(err) && !s->report.quire.known) {
+		if (!s->lack[0])
+			snprintf(s->lack, sizeof(s->lack), "%s failed: %s", what, strerror(-err));
+	} else {
 		report_fail(&s->report, "%s failed: %s", what, strerror(-err));
+	}
 	return err;
 }
 
@@ -509,7 +524,7 @@ static void judge(struct squeeze *s)
 	if (r->quire.known && r->quire.runs != r->possible.runs)
 		report_fail(r, "%" PRIu64 " of %" PRIu64 " possible 2 MiB pages were freed",
 			    r->quire.runs, r->possible.runs);
-	if (r->quire.known && !r->load.accesses)
+	if (r->quire.known && r->quire.bytes && !r->load.accesses)
 		report_fail(r, "no access met a page on the move: nothing was tried under load");
 	if (!r->quire.known && !r->nwhy)
 		report_fail(r, "nothing was moved");
@@ -553,7 +568,7 @@ static void finish(struct squeeze *s)
 int squeeze_main(int argc, char **argv)
 {
 	struct squeeze *s = calloc(1, sizeof(*s));
-	int status = EXIT_INPUT;
+	int status = EXIT_INPUT, err;
 
 	if (!s) {
 		fprintf(stderr, "quire squeeze: no memory\n");
@@ -568,8 +583,10 @@ int squeeze_main(int argc, char **argv)
 	if (!s->options.json)
 		report_head(&s->report);
 
-	if (!failed(s, "the oracle", ask_oracle(s, false, s->taken, &s->report.possible)) &&
-	    !run_without_owners(s) && !run_with_owners(s) && !interrupted) {
+	err = failed(s, "the oracle", ask_oracle(s, false, s->taken, &s->report.possible));
+	if (!err)
+		let_one_be_told(s);
+	if (!err && !run_without_owners(s) && !run_with_owners(s) && !interrupted) {
 		s->label = "copying bare";
 		term_progress(&s->term, s->label, 1, 1);
 		failed(s, "measuring the copy limit",
@@ -577,13 +594,13 @@ int squeeze_main(int argc, char **argv)
 				  (uint64_t)s->stage.blocks * QUIRE_BLOCK_FRAMES, &interrupted,
 				  &s->report.copy_limit));
 	}
+	if (s->lack[0] && !s->report.nwhy && !s->report.wrong) {
+		complain(s, s->layout.name, s->lack);
+		goto out;
+	}
 	judge(s);
 	print(s);
 	status = s->report.verdict == REPORT_PASS ? EXIT_PASS : EXIT_FAIL;
-	if (fflush(stdout) || ferror(stdout)) {
-		complain(s, "the report", "cannot be written");
-		status = EXIT_FAIL;
-	}
 out:
 	finish(s);
 	return status;

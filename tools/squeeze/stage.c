@@ -96,6 +96,13 @@ no_memory:
 	return -ENOMEM;
 }
 
+void stage_give(struct stage *s, size_t thing, enum holder to)
+{
+	s->held[s->things[thing].holder]--;
+	s->held[to]++;
+	s->things[thing].holder = (uint8_t)to;
+}
+
 void stage_finish(struct stage *s)
 {
 	free(s->things);

@@ -62,6 +62,9 @@ int stage_init(struct stage *stage, const struct layout *layout, double pins_pct
 	       uint64_t seed);
 void stage_finish(struct stage *stage);
 
+/* Gives a thing another holder, before there is an arena; to: not legacy. */
+void stage_give(struct stage *stage, size_t thing, enum holder to);
+
 /* Bytes of memory that putting it in an arena and squeezing it can take, at most. */
 uint64_t stage_memory(const struct stage *stage);
 
