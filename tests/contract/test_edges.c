@@ -258,10 +258,10 @@ static void test_errno_is_left_alone(void **state)
 /* One reference too many for the count is refused; it does not become a pin. */
 static void test_references_do_not_overflow(void **state)
 {
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	o.it.folio->count_ += UINT32_MAX - 1; /* as if so many had been taken */
 	assert_false(quire_folio_get(o.it.folio));
 	quire_folio_put(o.it.folio);
@@ -270,7 +270,7 @@ static void test_references_do_not_overflow(void **state)
 	o.it.folio->count_ -= UINT32_MAX - 1;
 	assert_int_equal(o.it.freed, 0);
 	drop(&o.it);
-	one_end(&o);
+	edge_end(&o);
 }
 
 static int create_in_destroy_;
@@ -290,10 +290,10 @@ static void create_in_free(struct probe *probe, struct quire_folio *folio)
 static void test_nothing_is_made_in_a_quire_that_goes(void **state)
 {
 	static struct item low;
-	struct one o;
+	struct edge o;
 
 	(void)state;
-	one_start(&o, 2);
+	edge_start(&o, 2);
 	/* A free descriptor below those alive: the walk has passed it by then. */
 	place(&o.p, &low, 0, ANYWHERE, 3);
 	drop(&o.it);
