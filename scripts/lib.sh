@@ -83,8 +83,10 @@ need() {
 
 # Makes the build folder if there is none.
 setup() {
+	if ! mkdir -p "$build" 2>/dev/null || [ ! -w "$build" ]; then
+		die 2 "cannot write to $build; QUIRE_BUILD names another folder to build in"
+	fi
 	[ ! -f "$build/build.ninja" ] || return 0
-	mkdir -p "$build"
 	# shellcheck disable=SC2086 # a list of words
 	if ! meson setup ${QUIRE_SETUP:-} "$build" "$top" >"$build/setup.log" 2>&1 </dev/null; then
 		tail -n 30 "$build/setup.log" >&2
