@@ -42,7 +42,8 @@ static inline double bench_median(double *v, size_t n)
 static inline void bench_row(const char *name, double value, const char *unit, double control,
 			     double ratio)
 {
-	printf("%-14s %10.2f %-5s  control %10.2f  ratio %6.3f\n", name, value, unit, control, ratio);
+	printf("%-14s %10.2f %-5s  control %10.2f  ratio %6.3f\n", name, value, unit, control,
+	       ratio);
 }
 
 #endif

@@ -20,8 +20,8 @@ static void copy(char *to, const char *from, size_t bytes, const char *next)
 
 	for (size_t i = 0; i < bytes / 16; i += 4) {
 		/* The page after this one, which no hardware prefetcher can guess. */
-		_mm_prefetch(i + 256 < bytes / 16 ? (const char *)(s + i + 256) :
-						    next + (i * 16) % 4096,
+		_mm_prefetch(i + 256 < bytes / 16 ? (const char *)(s + i + 256)
+						  : next + (i * 16) % 4096,
 			     _MM_HINT_NTA);
 		_mm_stream_si128(d + i, _mm_load_si128(s + i));
 		_mm_stream_si128(d + i + 1, _mm_load_si128(s + i + 1));
@@ -72,7 +72,8 @@ static int measure(const char *name, unsigned order, uint64_t arena)
 	int failed = 1;
 	char *base;
 
-	if (!at || !to || !folio || !move || quire_create(QUIRE_OPTIONS(.arena_bytes = arena), &q) ||
+	if (!at || !to || !folio || !move ||
+	    quire_create(QUIRE_OPTIONS(.arena_bytes = arena), &q) ||
 	    quire_owner_create(q, "bench", NULL, NULL, &owner))
 		goto out;
 	for (size_t i = 0; i < places; i++)
@@ -116,8 +117,8 @@ static int measure(const char *name, unsigned order, uint64_t arena)
 		memcpy(at, at + n, n * sizeof(*at));
 		memcpy(at + n, to, n * sizeof(*at));
 	}
-	bench_row(name, bench_median(rate, BENCH_ROUNDS), "GB/s", bench_median(control, BENCH_ROUNDS),
-		  bench_median(ratio, BENCH_ROUNDS));
+	bench_row(name, bench_median(rate, BENCH_ROUNDS), "GB/s",
+		  bench_median(control, BENCH_ROUNDS), bench_median(ratio, BENCH_ROUNDS));
 	for (size_t i = 0; i < n; i++)
 		quire_folio_put(folio[i]);
 	failed = quire_destroy(q) ? 1 : 0;

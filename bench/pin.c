@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * pin.c: what it costs to keep an address, to read without keeping it, and to make and drop a folio.
+ * pin.c: what it costs to keep an address, to read without keeping it, and to make and drop a
+ * folio.
  *
  * pin           a pin and its unpin, with call site, against an atomic add and sub on one word
  * pin-2t        the same in two threads on one folio, against one thread

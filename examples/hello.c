@@ -27,7 +27,7 @@ int main(void)
 	for (int i = 0; i < 8192; i++)
 		if (i % 8)
 			quire_folio_put(f[i]); /* one page in eight lives on */
-	quire_pin(f[0]);                       /* this one will be named */
+	quire_pin(f[0]);		       /* this one will be named */
 	if (quire_plan_create(
 		    q, QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = 512, .count = QUIRE_MAX),
 		    &plan) ||

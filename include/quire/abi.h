@@ -65,12 +65,12 @@ struct quire_owner;
 
 /* A folio's descriptor. Type-stable: once one, always one, whatever folio it describes. */
 struct quire_folio {
-	uint64_t word_;             /* atomic; see above */
-	uint64_t count_;            /* atomic; references low 32 bits, long pins high 32 bits */
+	uint64_t word_;		    /* atomic; see above */
+	uint64_t count_;	    /* atomic; references low 32 bits, long pins high 32 bits */
 	struct quire_owner *owner_; /* set at creation, sticky */
-	void *private_;             /* atomic; the owner's */
-	void *pins_;                /* named pins; under the pin lock */
-	void *link_;                /* of whoever has it: free list, retire list, or mover */
+	void *private_;		    /* atomic; the owner's */
+	void *pins_;		    /* named pins; under the pin lock */
+	void *link_;		    /* of whoever has it: free list, retire list, or mover */
 };
 
 /* The part of an owner that a pin needs: where frame 0 of its arena is mapped. */
@@ -81,7 +81,7 @@ struct quire_owner_head_ {
 /* One short pin: a hazard pointer with its call site. */
 struct quire_slot_ {
 	struct quire_folio *folio; /* atomic; NULL or 1: no pin */
-	const char *site;          /* atomic; stored before folio */
+	const char *site;	   /* atomic; stored before folio */
 };
 
 /*
@@ -89,7 +89,7 @@ struct quire_slot_ {
  */
 struct quire_thread_ {
 	uint32_t npins; /* slots in use; raised before a slot is filled */
-	uint32_t nest;  /* read sections open */
+	uint32_t nest;	/* read sections open */
 	uint64_t epoch; /* atomic; the epoch entered, 0 outside of read sections (nest is 0) */
 	uint32_t fence; /* 1 where the kernel has no membarrier: pins need a full fence */
 	uint32_t reserved;
@@ -103,7 +103,8 @@ extern QUIRE_EXPORT __thread struct quire_thread_ *quire_thread_self_
 /* The current epoch; starts at 1 and only grows. */
 extern QUIRE_EXPORT uint64_t quire_epoch_;
 
-/* Out of line: the thread's first time, the ninth pin, a folio on the move, an odd order of unpins. */
+/* Out of line: the thread's first time, the ninth pin, a folio on the move, an odd order of unpins.
+ */
 QUIRE_EXPORT void *quire_pin_slow_(struct quire_folio *folio, const char *site);
 QUIRE_EXPORT void quire_unpin_slow_(struct quire_folio *folio);
 QUIRE_EXPORT struct quire_thread_ *quire_thread_attach_(void);

@@ -46,10 +46,10 @@ static inline bool quire_frame_is_none(struct quire_frame frame)
 }
 
 /*
- * How patient a move is (contract X1, W14). A mode is about waiting only; what is moved is the same.
- *  ASYNC       never waits: what cannot be moved at once is left, and named.
- *  SYNC_LIGHT  waits for what is short: short pins, an owner's -EAGAIN; 1 ms a call at most.
- *  SYNC        waits for I/O and devices too, up to the deadline.
+ * How patient a move is (contract X1, W14). A mode is about waiting only; what is moved is the
+ * same. ASYNC       never waits: what cannot be moved at once is left, and named. SYNC_LIGHT  waits
+ * for what is short: short pins, an owner's -EAGAIN; 1 ms a call at most. SYNC        waits for I/O
+ * and devices too, up to the deadline.
  */
 enum quire_mode {
 	QUIRE_ASYNC = 0,
@@ -101,15 +101,15 @@ QUIRE_EXPORT const char *quire_reason_text(enum quire_reason reason);
 struct quire_blocker {
 	struct quire_frame frame;  /* where the folio is */
 	struct quire_folio *folio; /* for comparing; the caller has no reference through it */
-	const char *owner;         /* who holds it: the pin's owner, else the folio's. "" if unknown */
-	const char *reason;        /* quire_reason_text(why) */
-	const char *site;          /* "file.c:123" of the pin; "" where the reason is no pin */
+	const char *owner;  /* who holds it: the pin's owner, else the folio's. "" if unknown */
+	const char *reason; /* quire_reason_text(why) */
+	const char *site;   /* "file.c:123" of the pin; "" where the reason is no pin */
 	enum quire_reason why;
-	int code;        /* the -errno behind it */
-	int thread;      /* the kernel's thread id of the holder; 0 if none */
+	int code;   /* the -errno behind it */
+	int thread; /* the kernel's thread id of the holder; 0 if none */
 	/*
-	 * Of a named pin: since when. Of a short pin: since a mover first met one of that site on the
-	 * folio in that place of its thread; pins of one site that come and go look like one.
+	 * Of a named pin: since when. Of a short pin: since a mover first met one of that site on
+	 * the folio in that place of its thread; pins of one site that come and go look like one.
 	 */
 	uint64_t age_ns;
 };

@@ -105,7 +105,8 @@ static inline void quire_folio_set_private(struct quire_folio *folio, void *data
  */
 static inline void *quire_folio_content(const struct quire_folio *folio)
 {
-	const struct quire_owner_head_ *head = (const struct quire_owner_head_ *)(const void *)folio->owner_;
+	const struct quire_owner_head_ *head =
+		(const struct quire_owner_head_ *)(const void *)folio->owner_;
 
 	return head->base + ((size_t)quire_folio_frame(folio).n << QUIRE_FRAME_SHIFT);
 }

@@ -18,16 +18,17 @@ extern "C" {
 enum quire_log_level { QUIRE_LOG_ERROR = 0, QUIRE_LOG_WARNING = 1, QUIRE_LOG_INFO = 2 };
 
 struct quire_options {
-	size_t size;          /* sizeof(struct quire_options) */
-	uint32_t abi;         /* QUIRE_ABI */
-	uint32_t flags;       /* must be 0 */
+	size_t size;	      /* sizeof(struct quire_options) */
+	uint32_t abi;	      /* QUIRE_ABI */
+	uint32_t flags;	      /* must be 0 */
 	uint64_t arena_bytes; /* rounded up to 2 MiB; 2 MiB to 8 TiB; no default */
 	/*
 	 * How long a move may wait for one folio in mode SYNC where no budget says otherwise,
 	 * in nanoseconds; 0: one second.
 	 */
 	uint64_t deadline_ns;
-	/* What the library has to say; NULL: nothing is said. Called from any thread, no lock held. */
+	/* What the library has to say; NULL: nothing is said. Called from any thread, no lock held.
+	 */
 	void (*log)(void *arg, enum quire_log_level level, const char *message);
 	void *log_arg;
 };
@@ -95,11 +96,11 @@ struct quire_stats {
 #undef QUIRE_COUNTER_FIELD_
 	uint64_t not_moved[QUIRE_REASON_COUNT]; /* by reason */
 	/* The state now; exact when nothing else runs. */
-	uint64_t frames;         /* all of them */
-	uint64_t frames_free;    /* ready to be allocated */
-	uint64_t folios_live;    /* with a reference */
+	uint64_t frames;	 /* all of them */
+	uint64_t frames_free;	 /* ready to be allocated */
+	uint64_t folios_live;	 /* with a reference */
 	uint64_t folios_retired; /* freed, waiting for a pin or a reader */
-	uint64_t frames_limbo;   /* places moved away from, waiting for a reader */
+	uint64_t frames_limbo;	 /* places moved away from, waiting for a reader */
 	uint64_t metadata_bytes; /* what describes the arena, resident */
 };
 
@@ -112,7 +113,7 @@ QUIRE_EXPORT int quire_stats_get(struct quire *quire, struct quire_stats *stats)
 /* One block of 512 frames, for heat maps and tests; a snapshot. */
 struct quire_block_info {
 	size_t size;
-	uint32_t used;      /* frames not free */
+	uint32_t used;	    /* frames not free */
 	uint32_t folios;    /* folios in it */
 	uint32_t long_pins; /* of those, folios with named pins */
 	uint32_t claimed;   /* 1: a running plan keeps allocations out */

@@ -14,22 +14,22 @@ extern "C" {
 /* One folio to move, and what became of it. */
 struct quire_move {
 	struct quire_folio *folio; /* the caller has a reference */
-	unsigned to_set;           /* 1: to says where; 0: the library chooses */
-	struct quire_frame to;     /* a free place, aligned to the folio's order */
+	unsigned to_set;	   /* 1: to says where; 0: the library chooses */
+	struct quire_frame to;	   /* a free place, aligned to the folio's order */
 	/* out */
-	int code;                  /* 0: moved (or freed meanwhile: why says FREED); else -errno */
-	unsigned tries;            /* how often it was tried */
-	struct quire_blocker who;  /* who stands in the way; .why is the reason in any case */
+	int code;		  /* 0: moved (or freed meanwhile: why says FREED); else -errno */
+	unsigned tries;		  /* how often it was tried */
+	struct quire_blocker who; /* who stands in the way; .why is the reason in any case */
 };
 
 /*
  * Moves n folios; each fails or succeeds on its own. Rules (contract X6 to X14 as the design has
  * them): ASYNC tries each once; SYNC_LIGHT and SYNC try -EAGAIN again after the event they wait
  * for, or after a back-off, until deadline_ns (0: the quire's) after the first wait began, 1 ms
- * for SYNC_LIGHT; any other code is final for this call. Whatever failed is where it was, unchanged,
- * with its owner, and no frame stays allocated for it.
- * Returns the number of folios not moved; -EDEADLK inside an op or a read section; -EINVAL for a
- * wrong mode; -ENOMEM, and nothing was tried; -ENXIO in a child of fork().
+ * for SYNC_LIGHT; any other code is final for this call. Whatever failed is where it was,
+ * unchanged, with its owner, and no frame stays allocated for it. Returns the number of folios not
+ * moved; -EDEADLK inside an op or a read section; -EINVAL for a wrong mode; -ENOMEM, and nothing
+ * was tried; -ENXIO in a child of fork().
  */
 QUIRE_EXPORT QUIRE_MUST_USE long quire_move_folios(struct quire *quire, struct quire_move *moves,
 						   size_t n, enum quire_mode mode,

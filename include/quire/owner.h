@@ -24,7 +24,8 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_owner_create(struct quire *quire, const ch
 
 /*
  * Ends an owner. -EBUSY while it has a folio (a retired one counts) or a named pin; -EDEADLK inside
- * of an op; -ENXIO in a child of fork(). destroy(NULL) is 0. After 0 none of its ops runs or will run.
+ * of an op; -ENXIO in a child of fork(). destroy(NULL) is 0. After 0 none of its ops runs or will
+ * run.
  */
 QUIRE_EXPORT int quire_owner_destroy(struct quire_owner *owner);
 

@@ -67,7 +67,8 @@ static inline void *quire_pin_at_(struct quire_folio *folio, const char *site)
 	return quire_pin_slow_(folio, site);
 }
 
-/* Releases this thread's latest pin of the folio. Any order works; last in, first out is fastest. */
+/* Releases this thread's latest pin of the folio. Any order works; last in, first out is fastest.
+ */
 static inline void quire_unpin(struct quire_folio *folio)
 {
 	struct quire_thread_ *t = quire_thread_self_;
@@ -90,7 +91,8 @@ static inline void quire_unpin(struct quire_folio *folio)
  * a plan counts on them going; everything else that is pinned long is taken to stay.
  * The caller has a reference; the pin takes none.
  * -ENOMEM; -ESTALE: the folio is dead; -EINVAL: who is NULL or of another quire; -ENXIO: in a child
- * of fork(); -ESHUTDOWN: in a free op that quire_destroy() has called. Not for signal handlers. Waits as quire_pin() does.
+ * of fork(); -ESHUTDOWN: in a free op that quire_destroy() has called. Not for signal handlers.
+ * Waits as quire_pin() does.
  */
 #define quire_pin_long(folio, who, pin) quire_pin_long_at_((folio), (who), QUIRE_SITE, (pin))
 QUIRE_EXPORT QUIRE_MUST_USE int quire_pin_long_at_(struct quire_folio *folio,

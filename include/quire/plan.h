@@ -6,10 +6,10 @@
  * provable least for it, and who stands in the way. The caller may look at it, throw it away, or
  * execute it.
  *
- * What is planned. A window is an aligned run of `frames` frames. It is feasible if nothing in it is
- * known to stay. Windows are taken cheapest first (fewest frames in use, then lowest number); one is
- * left out if with it the folios to move would no longer all find an aligned place outside: for
- * every order j the sum over o >= j of n_o * 2^(o-j) is at most the number of aligned free 2^j
+ * What is planned. A window is an aligned run of `frames` frames. It is feasible if nothing in it
+ * is known to stay. Windows are taken cheapest first (fewest frames in use, then lowest number);
+ * one is left out if with it the folios to move would no longer all find an aligned place outside:
+ * for every order j the sum over o >= j of n_o * 2^(o-j) is at most the number of aligned free 2^j
  * places outside the windows. That condition is exact. Places are given out largest folio first,
  * best fit. lower_bound is the sum of what lives in the k cheapest feasible windows, where k is
  * the number of windows planned: no method that empties k windows can move less. The plan meets
@@ -32,21 +32,21 @@ struct quire_goal {
 	size_t size;
 	enum quire_goal_kind kind;
 	uint32_t frames; /* a power of two, 512 to 2^18 */
-	uint64_t count;  /* 1 or more; QUIRE_MAX: as many as there can be */
+	uint64_t count;	 /* 1 or more; QUIRE_MAX: as many as there can be */
 };
 #define QUIRE_GOAL(...)                                                                            \
 	(&(const struct quire_goal){ .size = sizeof(struct quire_goal), __VA_ARGS__ })
 
 struct quire_plan_info {
 	size_t size;
-	uint64_t runs;                  /* windows planned, those already free among them */
-	uint64_t runs_free;             /* of these, free already */
-	uint64_t feasible;              /* windows in which nothing is known to stay */
-	uint64_t folios;                /* folios to move */
-	uint64_t bytes;                 /* bytes to move */
-	uint64_t lower_bound_bytes;     /* the least that this many runs can cost */
+	uint64_t runs;			/* windows planned, those already free among them */
+	uint64_t runs_free;		/* of these, free already */
+	uint64_t feasible;		/* windows in which nothing is known to stay */
+	uint64_t folios;		/* folios to move */
+	uint64_t bytes;			/* bytes to move */
+	uint64_t lower_bound_bytes;	/* the least that this many runs can cost */
 	uint64_t alignment_extra_bytes; /* bytes - lower_bound_bytes */
-	uint64_t no_place;              /* windows left out because a folio finds no aligned place */
+	uint64_t no_place; /* windows left out because a folio finds no aligned place */
 };
 
 /*
@@ -54,25 +54,25 @@ struct quire_plan_info {
  */
 struct quire_result {
 	size_t size;
-	uint64_t obtained;       /* runs that were free when it ended */
-	uint64_t bytes_planned;  /* of the plan as it was at the start */
+	uint64_t obtained;	/* runs that were free when it ended */
+	uint64_t bytes_planned; /* of the plan as it was at the start */
 	uint64_t bytes_moved;
 	uint64_t bytes_recopied; /* copied for nothing, the move failing afterwards */
-	uint64_t bytes_wasted;   /* moved out of windows that then could not be emptied */
+	uint64_t bytes_wasted;	 /* moved out of windows that then could not be emptied */
 	uint64_t folios_moved;
-	uint64_t folios_freed;   /* gone by themselves meanwhile */
+	uint64_t folios_freed; /* gone by themselves meanwhile */
 	uint64_t folios_failed;
-	uint64_t tries;          /* tries of single folios */
-	uint64_t replans;        /* times that windows were chosen anew */
+	uint64_t tries;	  /* tries of single folios */
+	uint64_t replans; /* times that windows were chosen anew */
 	uint64_t elapsed_ns;
-	uint64_t copy_ns;        /* of that, copying */
+	uint64_t copy_ns; /* of that, copying */
 };
 
 struct quire_budget {
 	size_t size;
 	enum quire_mode mode;
 	unsigned mode_set;    /* 0: SYNC */
-	uint64_t bytes;       /* move no more than this; 0: no limit. Blocks of 512 frames are begun
+	uint64_t bytes;	      /* move no more than this; 0: no limit. Blocks of 512 frames are begun
 			       * only where all that lives in them fits */
 	uint64_t deadline_ns; /* end so long after the start, with the batch that runs; 0: never */
 	/*

@@ -87,8 +87,8 @@ static inline struct quire_view quire_view(const struct quire_folio *folio)
 	view.word_ = __atomic_load_n(&folio->word_, __ATOMIC_ACQUIRE);
 	if (QUIRE_LIKELY_((view.word_ & QUIRE_DEAD_) == 0)) {
 		head = (const struct quire_owner_head_ *)(const void *)folio->owner_;
-		view.data = head->base +
-			    ((view.word_ & QUIRE_WORD_FRAME_MASK_) << QUIRE_FRAME_SHIFT);
+		view.data =
+			head->base + ((view.word_ & QUIRE_WORD_FRAME_MASK_) << QUIRE_FRAME_SHIFT);
 	}
 	QUIRE_SYNC_("read:viewed", (void *)(uintptr_t)folio);
 	return view;
@@ -121,7 +121,7 @@ static inline void quire_read_bytes(void *to, const void *from, size_t n)
 	}
 	for (; n >= 8; n -= 8, s += 8, d += 8) {
 		uint64_t v = __atomic_load_n((const quire_word_alias_ *)(const void *)s,
-						     __ATOMIC_RELAXED);
+					     __ATOMIC_RELAXED);
 
 		__builtin_memcpy(d, &v, 8);
 	}

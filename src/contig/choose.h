@@ -21,9 +21,9 @@
 #define CHOOSE_ORDERS 10
 
 struct choose_window {
-	uint32_t cost;                 /* frames in use */
-	bool feasible;                 /* nothing in it is known to stay */
-	bool chosen;                   /* out */
+	uint32_t cost;		       /* frames in use */
+	bool feasible;		       /* nothing in it is known to stay */
+	bool chosen;		       /* out */
 	uint32_t moves[CHOOSE_ORDERS]; /* folios in it, by order */
 	uint32_t slots[CHOOSE_ORDERS]; /* aligned free 2^j places in it; slots[0]: free frames */
 };
@@ -33,7 +33,8 @@ struct choose_result {
 	uint64_t feasible;
 	uint64_t frames;      /* to move */
 	uint64_t lower_bound; /* frames in the `windows` cheapest feasible windows */
-	uint64_t no_place;    /* windows skipped for want of aligned places, before the count was met */
+	uint64_t
+		no_place; /* windows skipped for want of aligned places, before the count was met */
 };
 
 /*

@@ -35,10 +35,10 @@ struct execution {
 	struct quire_result r;
 	uint64_t start;
 	uint64_t failed; /* folios that were given up */
-	bool last;       /* the round after which nothing is tried again */
-	bool gave_up;    /* a window was given up since the plan was computed */
-	bool reader;     /* a reader keeps old places: no other window would become free either */
-	int stop;        /* why it ends early, or 0 */
+	bool last;	 /* the round after which nothing is tried again */
+	bool gave_up;	 /* a window was given up since the plan was computed */
+	bool reader;	 /* a reader keeps old places: no other window would become free either */
+	int stop;	 /* why it ends early, or 0 */
 };
 
 static uint32_t first_block(const struct execution *x, const struct plan_window *w)

@@ -34,8 +34,8 @@ static void survey_finish(struct survey *s)
 
 static int add_blocker(struct survey *s, const struct quire_blocker *who)
 {
-	struct quire_blocker *grown = mem_grow(s->blocker, &s->blocker_capacity,
-					       s->blocker_count + 1, sizeof(*grown));
+	struct quire_blocker *grown =
+		mem_grow(s->blocker, &s->blocker_capacity, s->blocker_count + 1, sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;
@@ -214,7 +214,8 @@ static int survey_short_pins(struct survey *s)
 	struct quire_blocker who;
 	int error = 0;
 
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		if (&t->pub != quire_thread_self_ && !load_acquire(&t->gone))
 			continue;
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS && !error; i++) {

@@ -45,9 +45,9 @@ struct quire_plan {
 };
 
 /*
- * Looks at the arena and makes info, chosen, move and blocker anew; what was chosen before must have
- * been given up, but blocks this plan has claimed are taken as its own. 0 or -ENOMEM, and then the
- * plan may have no windows.
+ * Looks at the arena and makes info, chosen, move and blocker anew; what was chosen before must
+ * have been given up, but blocks this plan has claimed are taken as its own. 0 or -ENOMEM, and then
+ * the plan may have no windows.
  */
 int plan_compute(struct quire_plan *plan);
 /* Makes only blocker anew. */

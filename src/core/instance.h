@@ -23,12 +23,12 @@ struct quire_counts {
 struct quire {
 	struct quire_options options;
 	struct quire_counts counts; /* atomic, relaxed: statistics order nothing */
-	uint32_t forked;            /* set in a child of fork(), where the arena is not mapped */
-	uint32_t ending;            /* quire_destroy() frees what is alive: nothing new is made */
-	uint32_t event;             /* atomic, futex: something may be movable that was not */
-	uint32_t event_waiters;     /* atomic */
-	uint32_t plans;             /* atomic: plans alive */
-	uint32_t ops;               /* atomic: moves and plans that run now */
+	uint32_t forked;	    /* set in a child of fork(), where the arena is not mapped */
+	uint32_t ending;	    /* quire_destroy() frees what is alive: nothing new is made */
+	uint32_t event;		    /* atomic, futex: something may be movable that was not */
+	uint32_t event_waiters;	    /* atomic */
+	uint32_t plans;		    /* atomic: plans alive */
+	uint32_t ops;		    /* atomic: moves and plans that run now */
 	struct node *node;
 	struct folios *folios;
 	struct quire *next; /* all instances, for fork; under the list's lock */

@@ -109,8 +109,8 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	fetch_add(&folios->live, 1u);
 	count(q, folios_created, 1);
 	/*
-	 * The word first, then the tag, then the count, each a release: whoever gets a reference, be
-	 * it through a stale tag or a stale handle, finds everything in place, and a move of his
+	 * The word first, then the tag, then the count, each a release: whoever gets a reference,
+	 * be it through a stale tag or a stale handle, finds everything in place, and a move of his
 	 * comes after all that is stored here. Without a count the tag leads to nothing.
 	 */
 	store_release(&folio->word_, word_make(load_relaxed(&folio->word_), frame.n, args.order));
@@ -268,7 +268,8 @@ int hazards_gather(struct hazards *h)
 	struct quire_folio *folio, **grown;
 
 	h->n = 0;
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			/* acquire: what was read or stored under a pin that is gone is done */
 			folio = load_acquire(&t->pub.slot[i].folio);
@@ -373,12 +374,13 @@ static void reclaim_locked(struct quire *q)
 	}
 	hazards_finish(&h);
 	/* Looking at what is held again costs no put more than a look at four of them. */
-	store_relaxed(&folios->reclaim_at, folios->held_count / 4 > RECLAIM_EVERY ?
-						   (uint32_t)(folios->held_count / 4) :
-						   RECLAIM_EVERY);
+	store_relaxed(&folios->reclaim_at, folios->held_count / 4 > RECLAIM_EVERY
+						   ? (uint32_t)(folios->held_count / 4)
+						   : RECLAIM_EVERY);
 }
 
-/* For a put, which does not sleep: whoever reclaims now does it for this one too, or a later put. */
+/* For a put, which does not sleep: whoever reclaims now does it for this one too, or a later put.
+ */
 static void reclaim_unless_busy(struct quire *q)
 {
 	if (pthread_mutex_trylock(&q->folios->reclaim_lock))
@@ -431,8 +433,8 @@ void folios_limbo(struct quire *q, struct limbo *limbo)
 	limbo->target = epoch_advance();
 	count(q, barriers, 1);
 	/*
-	 * Without the barrier an entering reader's epoch may still be on its way to us, so the epoch
-	 * may not be trusted: then the next one, with a barrier of its own, counts.
+	 * Without the barrier an entering reader's epoch may still be on its way to us, so the
+	 * epoch may not be trusted: then the next one, with a barrier of its own, counts.
 	 */
 	pthread_mutex_lock(&folios->reclaim_lock);
 	if (!threads_barrier() && epoch_passed(limbo->target)) {
@@ -497,8 +499,8 @@ const char *folios_validate(struct quire *q)
 
 	for (uint64_t i = 0; i < folios->high && !wrong; i++) {
 		struct quire_folio *folio = &folios->table[i];
-		bool placed = node_tag(q->node, quire_folio_frame(folio)) ==
-			      folio_number(folios, folio);
+		bool placed =
+			node_tag(q->node, quire_folio_frame(folio)) == folio_number(folios, folio);
 
 		live += COUNT_REFS(load_acquire(&folio->count_)) != 0;
 		retired += !COUNT_REFS(load_acquire(&folio->count_)) && placed;
@@ -543,8 +545,8 @@ int quire_stats_get(struct quire *q, struct quire_stats *stats)
 	s.folios_retired = load_relaxed(&q->folios->retired);
 	s.frames_limbo = load_relaxed(&q->folios->limbo_frames);
 	pthread_mutex_lock(&q->folios->table_lock);
-	s.metadata_bytes = node_metadata_bytes(q->node) +
-			   q->folios->high * sizeof(struct quire_folio);
+	s.metadata_bytes =
+		node_metadata_bytes(q->node) + q->folios->high * sizeof(struct quire_folio);
 	pthread_mutex_unlock(&q->folios->table_lock);
 	memcpy(stats, &s, size < sizeof(s) ? size : sizeof(s));
 	stats->size = size;
@@ -629,7 +631,8 @@ static int folios_busy(struct quire *q)
 	pins = load_acquire(&q->folios->pins);
 	if (pins && pins != pins_gone(q)) /* nobody is left to release those that are gone */
 		return -EBUSY;
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		if (load_acquire(&t->gone))
 			continue;
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {

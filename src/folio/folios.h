@@ -47,7 +47,7 @@ struct quire_pin {
 	struct quire_pin *next;
 	uint64_t since;
 	int tid;
-	bool spilled; /* a thread's ninth short pin */
+	bool spilled;	       /* a thread's ninth short pin */
 	struct thread *thread; /* of a spilled pin: its thread's record, or NULL if it had none */
 };
 
@@ -66,13 +66,13 @@ struct folios {
 	/* Descriptors: address space for one a frame, touched as far as `high`. */
 	struct quire_folio *table;
 	uint64_t capacity;
-	uint64_t high;              /* under table_lock */
-	struct quire_folio *free;   /* under table_lock */
+	uint64_t high;		  /* under table_lock */
+	struct quire_folio *free; /* under table_lock */
 	pthread_mutex_t table_lock;
 
 	struct quire_folio *fresh; /* atomic stack: just retired */
-	uint32_t fresh_count;      /* atomic, about: retirements since the last attempt to reclaim */
-	uint32_t reclaim_at;       /* atomic: at so many of them the next attempt is due */
+	uint32_t fresh_count; /* atomic, about: retirements since the last attempt to reclaim */
+	uint32_t reclaim_at;  /* atomic: at so many of them the next attempt is due */
 	/* Under reclaim_lock: */
 	struct quire_folio *waiting; /* retired before `target` */
 	struct quire_folio *held;    /* retired, out of readers' sight, pinned */
@@ -81,10 +81,10 @@ struct folios {
 	struct limbo *limbo;
 	pthread_mutex_t reclaim_lock;
 
-	uint64_t live;    /* atomic */
-	uint64_t retired; /* atomic */
+	uint64_t live;	       /* atomic */
+	uint64_t retired;      /* atomic */
 	uint64_t limbo_frames; /* atomic */
-	uint64_t pins;    /* atomic: named pins */
+	uint64_t pins;	       /* atomic: named pins */
 
 	struct quire_owner *owners; /* under owners_lock */
 	pthread_mutex_t owners_lock;
@@ -143,7 +143,8 @@ static inline uint32_t *folio_futex(struct quire_folio *folio)
 
 /*
  * Drops the caller's reference if it is the only one, so that nobody can take another, and returns
- * true; folio_gone() must follow, which is what the last put does otherwise. false: nothing changed.
+ * true; folio_gone() must follow, which is what the last put does otherwise. false: nothing
+ * changed.
  */
 bool folio_put_if_last(struct quire_folio *folio);
 void folio_gone(struct quire_folio *folio);
@@ -160,9 +161,9 @@ void folio_clear(struct quire_folio *folio, uint64_t flags);
 
 /*
  * Fills who with the holder of a pin on the folio and returns true, or returns false if there is
- * none. The first looks at named pins alone; fixed_only: at those that no migrate op can be expected
- * to drop, which are spilled ones, those of another owner than the folio's, and those of an owner
- * without a migrate op.
+ * none. The first looks at named pins alone; fixed_only: at those that no migrate op can be
+ * expected to drop, which are spilled ones, those of another owner than the folio's, and those of
+ * an owner without a migrate op.
  */
 bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
 			  struct quire_blocker *who);

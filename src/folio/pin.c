@@ -210,7 +210,8 @@ static struct quire_slot_ *slot_take(struct quire_thread_ *pub)
 	return NULL;
 }
 
-/* Empties a slot of any place. release: the mover that finds it so sees all stored under the pin. */
+/* Empties a slot of any place. release: the mover that finds it so sees all stored under the pin.
+ */
 static void slot_drop(struct quire_thread_ *pub, struct quire_slot_ *slot)
 {
 	store_release(&slot->folio, SLOT_HOLE);
@@ -224,7 +225,8 @@ void *quire_pin_slow_(struct quire_folio *folio, const char *site)
 	struct quire_slot_ *slot;
 	uint64_t word;
 
-	/* A child of fork() may have got the word in the middle of a move that it will not see end. */
+	/* A child of fork() may have got the word in the middle of a move that it will not see end.
+	 */
 	if (folio->owner_->quire->forked)
 		return NULL;
 	for (;;) {
@@ -332,7 +334,8 @@ void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 
 static bool short_pinned_by(struct quire_folio *folio, struct quire_blocker *who)
 {
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
 			if (load_acquire(&t->pub.slot[i].folio) != folio)
 				continue;
@@ -408,9 +411,9 @@ bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed
 	if (pin) {
 		now = os_clock_coarse_ns();
 		folio_describe(folio,
-			       pin_is_gone(pin) ? QUIRE_REASON_THREAD_GONE :
-			       pin->spilled	? QUIRE_REASON_SHORT_PIN :
-						  QUIRE_REASON_LONG_PIN,
+			       pin_is_gone(pin) ? QUIRE_REASON_THREAD_GONE
+			       : pin->spilled	? QUIRE_REASON_SHORT_PIN
+						: QUIRE_REASON_LONG_PIN,
 			       -EAGAIN, who);
 		who->owner = pin->owner->name;
 		who->site = pin->site;

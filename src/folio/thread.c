@@ -59,7 +59,8 @@ static void thread_exit(void *record)
  */
 static void after_fork_in_child(void)
 {
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		memset(&t->pub.slot, 0, sizeof(t->pub.slot));
 		t->pub.npins = 0;
 		t->pub.nest = 0;
@@ -106,7 +107,8 @@ void threads_forget(const struct quire_folio *from, const struct quire_folio *to
 {
 	struct quire_folio *folio;
 
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		if (!load_acquire(&t->gone))
 			continue;
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++) {
@@ -128,7 +130,8 @@ struct thread *threads_first(void)
 
 static struct thread *reuse(void)
 {
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		uint32_t unused = 0;
 
 		if (!load_relaxed(&t->used) && compare_exchange(&t->used, &unused, 1u))
@@ -137,7 +140,8 @@ static struct thread *reuse(void)
 	return NULL;
 }
 
-/* What the thread before left in the record is not this one's: ages, an op it did not return from. */
+/* What the thread before left in the record is not this one's: ages, an op it did not return from.
+ */
 static void record_take(struct thread *t)
 {
 	store_relaxed(&t->tid, os_thread_id());
@@ -203,7 +207,8 @@ uint64_t epoch_advance(void)
 
 struct thread *epoch_blocker(uint64_t target)
 {
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		/* acquire: what the reader read is read before it left the section */
 		uint64_t epoch = load_acquire(&t->pub.epoch);
 
@@ -217,7 +222,8 @@ uint64_t epoch_oldest(void)
 {
 	uint64_t oldest = UINT64_MAX, epoch;
 
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		epoch = load_acquire(&t->pub.epoch); /* as in epoch_blocker() */
 		if (epoch && epoch < oldest)
 			oldest = epoch;

@@ -11,8 +11,8 @@
  *	signal fence                      membarrier: a full fence in every running thread
  *	load word / index                 load slots / epochs
  *
- * At least one of the two sees the other's store. Where the kernel has no membarrier, `fence` is set
- * in each record and both sides use full fences of their own.
+ * At least one of the two sees the other's store. Where the kernel has no membarrier, `fence` is
+ *set in each record and both sides use full fences of their own.
  */
 #ifndef QUIRE_SRC_FOLIO_THREAD_H
 #define QUIRE_SRC_FOLIO_THREAD_H
@@ -45,12 +45,12 @@ struct pin_met {
 
 struct thread {
 	struct quire_thread_ pub;
-	struct thread *next;    /* written once, before the record is published */
-	uint32_t used;          /* atomic: a living thread has it, or a dead one's pins stand in it */
-	uint32_t gone;          /* atomic: the thread exited with pins held */
-	int tid;                /* atomic */
-	unsigned in_op;         /* ops of this thread that run now */
-	unsigned spilled;       /* its spilled pins; by others only once it is gone */
+	struct thread *next; /* written once, before the record is published */
+	uint32_t used;	     /* atomic: a living thread has it, or a dead one's pins stand in it */
+	uint32_t gone;	     /* atomic: the thread exited with pins held */
+	int tid;	     /* atomic */
+	unsigned in_op;	     /* ops of this thread that run now */
+	unsigned spilled;    /* its spilled pins; by others only once it is gone */
 	struct pin_met met[QUIRE_SHORT_PINS];
 	struct quire_batch batch;
 };
@@ -65,8 +65,8 @@ struct thread {
 /* This thread's record; NULL: no memory, or a child of fork() without a quire of its own. */
 struct thread *thread_self(void);
 /*
- * Before the first instance; after fork also before the child's first. 0 or -errno; a kernel without
- * membarrier is no error: then everything works with full fences.
+ * Before the first instance; after fork also before the child's first. 0 or -errno; a kernel
+ * without membarrier is no error: then everything works with full fences.
  */
 int threads_init(void);
 

@@ -125,8 +125,7 @@ static uint32_t find(const struct node *node, unsigned order, enum node_source f
 	return NIL;
 }
 
-int node_alloc(struct node *node, unsigned order, enum node_source from,
-	       struct quire_frame *frame)
+int node_alloc(struct node *node, unsigned order, enum node_source from, struct quire_frame *frame)
 {
 	unsigned offset = 0;
 	uint32_t i;

@@ -2,8 +2,8 @@
 /*
  * node.h: a node: a pool of frames over a memory file, its allocator, and what lives in each frame.
  *
- * Blocks of 512 frames carry a bit for each frame, a count of free frames and, while a plan works on
- * them, that plan's claim. Invariants, under the lock:
+ * Blocks of 512 frames carry a bit for each frame, a count of free frames and, while a plan works
+ *on them, that plan's claim. Invariants, under the lock:
  *
  *	free(block)  = clear bits of its field
  *	free(node)   = sum of free(block)
@@ -45,12 +45,11 @@ uint64_t node_metadata_bytes(const struct node *node);
 
 enum node_source {
 	NODE_UNCLAIMED, /* only blocks that no plan works on: what movers use */
-	NODE_ANY,       /* claimed ones too, when nothing else is left */
+	NODE_ANY,	/* claimed ones too, when nothing else is left */
 };
 
 /* An aligned place of 2^order frames. 0 or -ENOMEM. */
-int node_alloc(struct node *node, unsigned order, enum node_source from,
-	       struct quire_frame *frame);
+int node_alloc(struct node *node, unsigned order, enum node_source from, struct quire_frame *frame);
 /* That very place. -EINVAL: not aligned or outside; -EBUSY: not free. Claims do not matter. */
 int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame);
 /* Before: allocated, its tag 0. */

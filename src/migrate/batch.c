@@ -192,9 +192,9 @@ void mover_place(struct mover *m)
 			continue;
 		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
 		entry_putback(m, e, ENTRY_FAILED, error,
-			      node_free_frames(m->q->node) < (1u << e->order) ?
-				      QUIRE_REASON_NO_FRAMES :
-				      QUIRE_REASON_NO_PLACE);
+			      node_free_frames(m->q->node) < (1u << e->order)
+				      ? QUIRE_REASON_NO_FRAMES
+				      : QUIRE_REASON_NO_PLACE);
 	}
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * batch.h: the engine: one try at moving a batch of folios, from isolation to the freeing of the old
- * frames. Callers (folios given by hand in engine.c, plans in contig/) decide what is tried again.
+ * batch.h: the engine: one try at moving a batch of folios, from isolation to the freeing of the
+ *old frames. Callers (folios given by hand in engine.c, plans in contig/) decide what is tried
+ *again.
  *
  * An entry goes through
  *
@@ -40,12 +41,12 @@ struct batch_entry {
 	struct quire_folio *folio;
 	struct quire_frame src, dst;
 	uint8_t order;
-	uint8_t state; /* enum entry_state */
-	bool pinned;   /* found pinned by the scan that runs */
-	bool skipped;  /* quire_batch_skip() */
-	bool only_here; /* nothing to do if another mover took it from src meanwhile */
-	uint32_t tag;  /* the caller's */
-	uint32_t move; /* the caller's */
+	uint8_t state;		  /* enum entry_state */
+	bool pinned;		  /* found pinned by the scan that runs */
+	bool skipped;		  /* quire_batch_skip() */
+	bool only_here;		  /* nothing to do if another mover took it from src meanwhile */
+	uint32_t tag;		  /* the caller's */
+	uint32_t move;		  /* the caller's */
 	struct quire_blocker who; /* code and reason where it was not moved */
 };
 
@@ -57,7 +58,8 @@ struct mover {
 	struct batch_entry **list; /* scratch: one owner's group */
 	size_t n;
 	size_t frames;
-	struct limbo *limbo; /* room for the old frames of a batch, allocated before anything moves */
+	struct limbo
+		*limbo; /* room for the old frames of a batch, allocated before anything moves */
 	uint64_t bytes_moved, bytes_recopied, copy_ns;
 	uint64_t moved, freed, tries;
 };
@@ -89,7 +91,8 @@ void entry_release(struct mover *m, struct batch_entry *e);
 
 /* commit.c: moves what of list is ISOLATED, not skipped, and unpinned. 0 or -EAGAIN. */
 int batch_commit(struct quire_batch *batch);
-/* copy.c: whole frames; next is what will be copied after them, and need not be right. 0 or -EIO. */
+/* copy.c: whole frames; next is what will be copied after them, and need not be right. 0 or -EIO.
+ */
 int copy_frames(char *to, const char *from, size_t bytes, const char *next);
 /* After the last copy and before the first publication. */
 void copy_done(void);

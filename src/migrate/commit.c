@@ -12,8 +12,8 @@
  *   5. sfence
  *   6. publish: frame and version + 1 in one release store, which clears MOVING too. Readers that
  *      looked before it find the version changed; those that look after it see the copy
- * The source is authoritative until 6, so every undo before it is to clear MOVING. No user code runs
- * between 1 and 6, and nothing waits.
+ * The source is authoritative until 6, so every undo before it is to clear MOVING. No user code
+ * runs between 1 and 6, and nothing waits.
  */
 #include "frame/node.h"
 #include "migrate/batch.h"
@@ -71,7 +71,8 @@ static void note_short_pins(const struct chunk *c)
 	struct quire_folio *folio;
 	struct batch_entry *e;
 
-	for_each_thread(t) {
+	for_each_thread(t)
+	{
 		for (unsigned s = 0; s < QUIRE_SHORT_PINS; s++) {
 			folio = load_acquire(&t->pub.slot[s].folio);
 			if (!folio || !folio_is_ours(c->q->folios, folio))

@@ -14,7 +14,8 @@
 
 #define OS_BLOCK_BYTES (2u << 20)
 
-/* At the head of a block: when it is left, errno is what it was. A returned -errno is read before. */
+/* At the head of a block: when it is left, errno is what it was. A returned -errno is read before.
+ */
 #define OS_KEEP_ERRNO                                                                              \
 	__attribute__((cleanup(os_errno_restore_), unused)) const int kept_errno_ = errno
 static inline void os_errno_restore_(const int *kept)
@@ -31,7 +32,8 @@ extern uint64_t os_clock_override;
 
 /*
  * A memory file of bytes bytes, all holes.
- * Before: bytes is a multiple of the page size, not 0.  After: a descriptor, close-on-exec, or -errno.
+ * Before: bytes is a multiple of the page size, not 0.  After: a descriptor, close-on-exec, or
+ * -errno.
  */
 int os_memfd(const char *name, uint64_t bytes);
 void os_close(int fd);

@@ -23,7 +23,8 @@ static inline void *mem_zalloc(size_t n, size_t size)
 }
 
 /*
- * The array, grown to at least want elements, or NULL, and then it is as it was. What it held stays.
+ * The array, grown to at least want elements, or NULL, and then it is as it was. What it held
+ * stays.
  */
 static inline void *mem_grow(void *array, size_t *capacity, size_t want, size_t size)
 {

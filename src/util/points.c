@@ -13,7 +13,7 @@ void (*quire_sync_hook_)(const char *point, void *what);
 /* One fault is armed at a time; the points are passed by any thread. */
 static struct {
 	const char *point; /* NULL: any */
-	uint64_t nth;      /* 0: not armed */
+	uint64_t nth;	   /* 0: not armed */
 	int err;
 	uint64_t passed;
 	const char *fired;

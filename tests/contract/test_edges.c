@@ -180,9 +180,9 @@ static void fork_and_pin(void *arg)
 
 	if (!child) {
 		alarm(20);
-		_exit(quire_pin(f->o.it.folio) ? 1 :
-		      quire_pin_long(f->o.it.folio, f->o.p.owner, &pin) != -ENXIO ? 2 :
-										    0);
+		_exit(quire_pin(f->o.it.folio)					    ? 1
+		      : quire_pin_long(f->o.it.folio, f->o.p.owner, &pin) != -ENXIO ? 2
+										    : 0);
 	}
 	CHECK(child > 0);
 	CHECK(waitpid(child, &f->status, 0) == child);
@@ -202,7 +202,8 @@ static void test_a_child_forked_in_a_move_does_not_wait_for_it(void **state)
 	edge_end(&f.o);
 }
 
-/* Counters and blocks stand under locks that another thread may have held when the child was made. */
+/* Counters and blocks stand under locks that another thread may have held when the child was made.
+ */
 static void test_a_child_gets_no_counters(void **state)
 {
 	struct quire_block_info info = { .size = sizeof(info) };
@@ -282,8 +283,8 @@ static void create_in_free(struct probe *probe, struct quire_folio *folio)
 
 	if (it->free_reason != QUIRE_FREE_DESTROY)
 		return;
-	create_in_destroy_ = quire_folio_create_with(
-		probe->owner, QUIRE_FOLIO(.private_data = NULL), &another);
+	create_in_destroy_ =
+		quire_folio_create_with(probe->owner, QUIRE_FOLIO(.private_data = NULL), &another);
 }
 
 /* What an op makes while its quire goes would never be told that it went: it is not made. */
@@ -365,8 +366,8 @@ static void create_one(void *arg)
 {
 	struct crowded *c = arg;
 
-	c->error = quire_folio_create_with(c->o.p.owner, QUIRE_FOLIO(.private_data = NULL),
-					   &c->made);
+	c->error =
+		quire_folio_create_with(c->o.p.owner, QUIRE_FOLIO(.private_data = NULL), &c->made);
 }
 
 static void somebody_creates(void *arg)
@@ -471,9 +472,9 @@ static void test_a_reader_uses_up_no_bytes(void **state)
 	hand_do(&o.hand, deed_enter, &o.d);
 	quire_clock_set_(CLOCK_START);
 	plan = plan_of(o.q, 512, 1);
-	assert_int_equal(quire_plan_execute(
-				 plan, QUIRE_BUDGET(.bytes = 4096, .folio_ns = 20 * MSEC), &r),
-			 -EBUSY);
+	assert_int_equal(
+		quire_plan_execute(plan, QUIRE_BUDGET(.bytes = 4096, .folio_ns = 20 * MSEC), &r),
+		-EBUSY);
 	assert_int_equal(r.bytes_moved, 4096);
 	assert_int_equal(quire_plan_blockers(plan), 1);
 	assert_int_equal(quire_plan_blocker(plan, 0)->why, QUIRE_REASON_READER);
@@ -532,9 +533,9 @@ static void test_sync_light_is_a_millisecond_for_all_windows(void **state)
 	}
 	hand_do(&o.hand, deed_pin, &o.d);
 	plan = plan_of(o.q, 512, 2); /* one is free, any other one would do */
-	assert_int_equal(quire_plan_execute(
-				 plan, QUIRE_BUDGET(.mode = QUIRE_SYNC_LIGHT, .mode_set = 1), &r),
-			 -EBUSY);
+	assert_int_equal(
+		quire_plan_execute(plan, QUIRE_BUDGET(.mode = QUIRE_SYNC_LIGHT, .mode_set = 1), &r),
+		-EBUSY);
 	assert_int_equal(r.obtained, 1);
 	assert_int_equal(quire_plan_blockers(plan), 7);
 	assert_in_range(r.elapsed_ns, MSEC / 2, 2 * MSEC);

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 enum quire_free_reason {
-	QUIRE_FREE_PUT = 0,     /* the last reference went */
+	QUIRE_FREE_PUT = 0,	/* the last reference went */
 	QUIRE_FREE_DESTROY = 1, /* quire_destroy() while references were left */
 };
 
