@@ -19,8 +19,8 @@ extern "C" {
  * Makes a folio of 4096 << order bytes, order 0 to 9, with one reference, the caller's. Its content
  * is whatever its frames held before: write it before it is read.
  * -EINVAL  order over 9
- * -ENOMEM  no aligned free place, or no memory. Does not wait: what was freed is no free place yet
- *          while a reader may see it. Until quire_reclaim() returns 0, later may be better.
+ * -ENOMEM  no aligned free place, or no memory. What was freed is no free place while a reader may
+ *          see it: that is waited for, 20 ms at most, and not in an op or a read section.
  * -ENXIO   in a child of fork(): the arena is the parent's
  * -ESHUTDOWN  in a free op that quire_destroy() has called
  */

@@ -21,6 +21,9 @@
 
 #include <errno.h>
 
+/* How long making a folio waits for readers: some time slices of a reader that was preempted. */
+#define CREATE_WAIT_NS 20000000u
+#define CREATE_FIRST_NS 20000u
 #define RECLAIM_EVERY 64u /* retirements between attempts to reclaim, at least */
 
 /* --- descriptors --- */
@@ -51,25 +54,57 @@ static void descriptor_put(struct folios *folios, struct quire_folio *folio)
 
 /* --- creation --- */
 
+static int place_once(struct quire *q, const struct quire_folio_args *args,
+		      struct quire_frame *frame)
+{
+	if (!args->at_set)
+		return node_alloc(q->node, args->order, NODE_ANY, frame);
+	*frame = args->at;
+	return node_alloc_at(q->node, args->order, args->at);
+}
+
+/* Does only a reader keep something that was freed from being free? */
+static bool waits_for_readers(struct folios *folios)
+{
+	bool waits;
+
+	pthread_mutex_lock(&folios->reclaim_lock);
+	waits = folios->waiting || folios->limbo || load_acquire(&folios->fresh);
+	pthread_mutex_unlock(&folios->reclaim_lock);
+	return waits;
+}
+
+/*
+ * Where there is no place, what was freed may be ready by now, or as soon as a reader that was
+ * preempted in its section goes on: that is waited for, briefly. Not where waiting could wait for
+ * the caller itself, which is in a section, or in an op. This never moves anything.
+ */
 static int place(struct quire *q, const struct quire_folio_args *args, struct quire_frame *frame)
 {
-	int error;
+	int full = args->at_set ? -EBUSY : -ENOMEM, error = place_once(q, args, frame);
+	const struct thread *t = thread_self();
+	bool may_wait = t && !t->in_op && !t->pub.nest;
+	uint64_t start = 0, now, ns = CREATE_FIRST_NS;
+	uint32_t seen;
 
-	if (args->at_set) {
-		*frame = args->at;
-		error = node_alloc_at(q->node, args->order, args->at);
-		if (error != -EBUSY)
-			return error;
-		(void)quire_reclaim(q);
-		return node_alloc_at(q->node, args->order, args->at);
-	}
-	error = node_alloc(q->node, args->order, NODE_ANY, frame);
-	if (error != -ENOMEM)
+	if (error != full)
 		return error;
 	SYNC_POINT("create:full", q);
-	/* What was freed may be ready by now. This never moves anything. */
-	(void)quire_reclaim(q);
-	return node_alloc(q->node, args->order, NODE_ANY, frame);
+	for (;;) {
+		seen = load_acquire(&q->event);
+		(void)quire_reclaim(q);
+		error = place_once(q, args, frame);
+		if (error != full || !may_wait || !waits_for_readers(q->folios))
+			return error;
+		now = os_clock_ns();
+		start = start ? start : now;
+		if (now - start >= CREATE_WAIT_NS)
+			return error;
+		SYNC_POINT("create:waiting", q);
+		now = CREATE_WAIT_NS - (now - start); /* what is left */
+		instance_wait(q, &seen, ns < now ? ns : now);
+		ns *= 2;
+	}
 }
 
 int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_args *arguments,

@@ -569,6 +569,50 @@ static void test_a_window_that_waits_is_not_free_yet(void **state)
 	edge_end(&o);
 }
 
+/* A reader that goes on is waited for, one that does not is not waited for long. */
+struct leaver {
+	struct hand *hand;
+	struct deed *deed;
+};
+
+static void leaver_leaves(void *arg)
+{
+	struct leaver *l = arg;
+
+	hand_do(l->hand, deed_leave, l->deed);
+}
+
+static void test_create_waits_for_a_reader_that_goes_on(void **state)
+{
+	struct quire *q = make_quire(1);
+	struct quire_owner *owner;
+	struct quire_folio *big, *next = NULL;
+	struct leaver l;
+	struct hand hand;
+	struct deed d;
+
+	(void)state;
+	assert_int_equal(quire_owner_create(q, "owner", NULL, NULL, &owner), 0);
+	assert_int_equal(quire_folio_create(owner, 9, &big), 0);
+	hand_start(&hand);
+	d = (struct deed){ .folio = big };
+	hand_do(&hand, deed_enter, &d);
+	quire_folio_put(big);
+	quire_clock_set_(CLOCK_START);
+	assert_int_equal(quire_folio_create(owner, 9, &next), -ENOMEM);
+	/* In a section of one's own there is nothing to wait for but oneself. */
+	assert_int_equal(quire_read_enter(), 0);
+	assert_int_equal(quire_folio_create(owner, 9, &next), -ENOMEM);
+	quire_read_leave();
+	l = (struct leaver){ .hand = &hand, .deed = &d };
+	at_point_nth("create:waiting", NULL, 1, 1, leaver_leaves, &l);
+	assert_int_equal(quire_folio_create(owner, 9, &next), 0);
+	no_points();
+	quire_folio_put(next);
+	hand_stop(&hand);
+	end_quire(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -589,6 +633,7 @@ int main(void)
 		TEST(test_what_was_freed_under_a_pin_is_named_as_such),
 		TEST(test_sync_light_is_a_millisecond_for_all_windows),
 		TEST(test_a_window_that_waits_is_not_free_yet),
+		TEST(test_create_waits_for_a_reader_that_goes_on),
 	};
 
 	return cmocka_run_group_tests_name("contract, edges", tests, NULL, NULL);
