@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 LC_ALL=C
 export LC_ALL
 ls man/man3/*.3 >/dev/null 2>&1 || {
-	echo "no manual pages yet"
+	echo "no pages of section 3 yet"
 	exit 77
 }
 work=$(mktemp -d)

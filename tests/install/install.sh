@@ -51,7 +51,7 @@ version=$(pkg-config --modversion quire)
 
 # A program may call its own functions what it likes.
 check "libquire.a has no global names but quire_..." sh -c \
-	"! nm --defined-only --extern-only '$static' | awk 'NF == 3 { print \$3 }' | grep -v ^quire_"
+	"! nm --defined-only --extern-only '$static' | awk 'NF == 3 { print \$3 }' | grep -v -e ^quire_ -e ^__"
 
 # What is exported.
 exported() {
