@@ -454,8 +454,11 @@ int plan_name_blockers(struct quire_plan *plan)
 
 struct plan_move *plan_find_move(struct quire_plan *plan, uint32_t src)
 {
-	size_t low = 0, high = plan->move_count;
+	size_t low = plan->move_next, high = plan->move_count;
 
+	if (low < high && plan->move[low].src == src)
+		return &plan->move[plan->move_next++];
+	low = 0;
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
@@ -464,7 +467,10 @@ struct plan_move *plan_find_move(struct quire_plan *plan, uint32_t src)
 		else
 			high = mid;
 	}
-	return low < plan->move_count && plan->move[low].src == src ? &plan->move[low] : NULL;
+	if (low == plan->move_count || plan->move[low].src != src)
+		return NULL;
+	plan->move_next = low + 1;
+	return &plan->move[low];
 }
 
 int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct quire_plan **result)

@@ -38,6 +38,7 @@ struct quire_plan {
 	size_t chosen_count, chosen_capacity;
 	struct plan_move *move; /* by src */
 	size_t move_count, move_capacity;
+	size_t move_next; /* behind the one found last: blocks are walked in the same order */
 	struct quire_blocker *blocker; /* by frame */
 	size_t blocker_count, blocker_capacity;
 	struct quire_blocker *learned; /* folios that an execution found to stay */
