@@ -103,8 +103,7 @@ extern QUIRE_EXPORT __thread struct quire_thread_ *quire_thread_self_
 /* The current epoch; starts at 1 and only grows. */
 extern QUIRE_EXPORT uint64_t quire_epoch_;
 
-/* Out of line: the thread's first time, the ninth pin, a folio on the move, an odd order of unpins.
- */
+/* Out of line: a thread's first time, its ninth pin, a folio on the move, unpins in any order. */
 QUIRE_EXPORT void *quire_pin_slow_(struct quire_folio *folio, const char *site);
 QUIRE_EXPORT void quire_unpin_slow_(struct quire_folio *folio);
 QUIRE_EXPORT struct quire_thread_ *quire_thread_attach_(void);

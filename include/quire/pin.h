@@ -67,7 +67,8 @@ static inline void *quire_pin_at_(struct quire_folio *folio, const char *site)
 	return quire_pin_slow_(folio, site);
 }
 
-/* Releases this thread's latest pin of the folio. Any order works; last in, first out is fastest.
+/*
+ * Releases this thread's latest pin of the folio. Any order works; last in, first out is fastest.
  */
 static inline void quire_unpin(struct quire_folio *folio)
 {

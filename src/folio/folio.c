@@ -414,7 +414,8 @@ static void reclaim_locked(struct quire *q)
 						   : RECLAIM_EVERY);
 }
 
-/* For a put, which does not sleep: whoever reclaims now does it for this one too, or a later put.
+/*
+ * For a put, which does not sleep: whoever reclaims now does it for this one too, or a later put.
  */
 static void reclaim_unless_busy(struct quire *q)
 {

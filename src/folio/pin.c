@@ -210,7 +210,8 @@ static struct quire_slot_ *slot_take(struct quire_thread_ *pub)
 	return NULL;
 }
 
-/* Empties a slot of any place. release: the mover that finds it so sees all stored under the pin.
+/*
+ * Empties a slot of any place. release: the mover that finds it so sees all stored under the pin.
  */
 static void slot_drop(struct quire_thread_ *pub, struct quire_slot_ *slot)
 {

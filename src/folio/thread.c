@@ -140,7 +140,8 @@ static struct thread *reuse(void)
 	return NULL;
 }
 
-/* What the thread before left in the record is not this one's: ages, an op it did not return from.
+/*
+ * What the thread before left in the record is not this one's: ages, an op it did not return from.
  */
 static void record_take(struct thread *t)
 {

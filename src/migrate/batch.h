@@ -91,7 +91,8 @@ void entry_release(struct mover *m, struct batch_entry *e);
 
 /* commit.c: moves what of list is ISOLATED, not skipped, and unpinned. 0 or -EAGAIN. */
 int batch_commit(struct quire_batch *batch);
-/* copy.c: whole frames; next is what will be copied after them, and need not be right. 0 or -EIO.
+/*
+ * copy.c: whole frames; next is what will be copied after them, and need not be right. 0 or -EIO.
  */
 int copy_frames(char *to, const char *from, size_t bytes, const char *next);
 /* After the last copy and before the first publication. */

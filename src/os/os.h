@@ -14,7 +14,8 @@
 
 #define OS_BLOCK_BYTES (2u << 20)
 
-/* At the head of a block: when it is left, errno is what it was. A returned -errno is read before.
+/*
+ * At the head of a block: when it is left, errno is what it was. A returned -errno is read before.
  */
 #define OS_KEEP_ERRNO                                                                              \
 	__attribute__((cleanup(os_errno_restore_), unused)) const int kept_errno_ = errno
