@@ -41,7 +41,6 @@ struct tfo_object {
 	struct folio **pages;
 	struct folio *held;
 	struct shmem_owner_ops ops;
-	u64 tag;
 	enum tfo_behaviour behaviour;
 	struct completion inside, go;
 	struct mmu_notifier notifier;
@@ -98,11 +97,7 @@ static int tfo_move(struct tfo_object *obj, struct address_space *mapping,
 		mine += obj->pages[i] == src;
 	if (mine)
 		folio_put_refs(src, mine);
-	if (obj->behaviour == TFO_LATE_PIN)
-		folio_get(src);
 	rc = shmem_owner_migrate_folio(mapping, dst, src, mode);
-	if (obj->behaviour == TFO_LATE_PIN)
-		folio_put(src);
 	to = rc ? src : dst;
 	if (mine)
 		folio_ref_add(to, mine);
@@ -121,7 +116,6 @@ static int tfo_migrate_folio(struct address_space *mapping, struct folio *dst,
 	int rc;
 
 	tfo_count(obj, calls[mode]);
-	obj->stats.tag = obj->tag;
 	if (!folio_test_locked(src) || !folio_test_locked(dst) ||
 	    folio_mapped(src) || folio_test_writeback(src) ||
 	    folio_ref_count(dst) != 1 || dst->mapping || dst->private ||
@@ -511,7 +505,12 @@ static int tfo_command(struct tfo_object *obj, unsigned int cmd,
 		WRITE_ONCE(obj->behaviour, args->value);
 		return 0;
 	case TFO_WAIT_INSIDE:
-		return wait_for_completion_interruptible(&obj->inside);
+		/* Without the hook nobody ever is. */
+		return wait_for_completion_timeout(&obj->inside, 3 * HZ) ?
+		       0 : -ETIMEDOUT;
+	case TFO_DRAIN:
+		lru_add_drain_all();
+		return 0;
 	case TFO_GO:
 		WRITE_ONCE(obj->behaviour, TFO_NORMAL);
 		complete_all(&obj->go);
@@ -534,7 +533,6 @@ static int tfo_command(struct tfo_object *obj, unsigned int cmd,
 		return -EINVAL;
 	switch (cmd) {
 	case TFO_REGISTER:
-		obj->tag = args->value ?: obj->tag;
 		args->result = tfo_register(obj, args);
 		return 0;
 	case TFO_UNREGISTER:
@@ -643,7 +641,8 @@ static int tfo_release(struct inode *inode, struct file *filp)
 		folio_put(obj->held);
 	if (obj->file) {
 		tfo_pin(obj, 0, obj->nr, false);
-		shmem_owner_unregister(obj->file);
+		if (obj->behaviour != TFO_FORGET)
+			shmem_owner_unregister(obj->file);
 		fput(obj->file);
 	}
 	folio_owner_unregister(obj->content);

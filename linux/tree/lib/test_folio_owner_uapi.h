@@ -31,7 +31,6 @@ struct tfo_stats {
 	__u32 lock_busy;	/* the object's lock was held by somebody else */
 	__u32 violations;	/* the op found what it was promised it would not */
 	__s32 inside;		/* what a call from inside the op returned */
-	__u64 tag;		/* private data of the owner whose op ran last */
 	__u32 notifications;	/* of the mmu notifier */
 	__u32 freed[2];		/* folios, by enum folio_owner_reason */
 	__u32 freed_pages;
@@ -41,7 +40,7 @@ struct tfo_stats {
 
 /* an object and its owner */
 #define TFO_CREATE	_IO('F', 0x20)	/* count, flags */
-#define TFO_REGISTER	_IO('F', 0x21)	/* flags, value: tag */
+#define TFO_REGISTER	_IO('F', 0x21)	/* flags */
 #define TFO_UNREGISTER	_IO('F', 0x22)
 #define TFO_BEHAVE	_IO('F', 0x23)	/* value: enum tfo_behaviour */
 #define TFO_WAIT_INSIDE	_IO('F', 0x24)	/* until an op waits */
@@ -69,6 +68,7 @@ struct tfo_stats {
 #define TFO_OWNED	_IO('F', 0x42)	/* value: 0 or 1 */
 #define TFO_USE		_IO('F', 0x43)	/* references, lock, dirty, writeback */
 #define TFO_SPLIT	_IO('F', 0x44)
+#define TFO_DRAIN	_IO('F', 0x46)	/* the per-CPU batches of the LRU */
 #define TFO_MOVE	_IO('F', 0x45)	/* addr, mode: migrate that one folio */
 
 /* flags of TFO_CREATE */
@@ -92,7 +92,7 @@ enum tfo_behaviour {
 	TFO_WAIT,		/* wait inside for TFO_GO */
 	TFO_REGISTER_INSIDE,
 	TFO_UNREGISTER_INSIDE,
-	TFO_LATE_PIN,		/* somebody takes a reference after the check */
+	TFO_FORGET,		/* to unregister, when the object goes */
 	TFO_SET_PRIVATE,	/* the op gives the destination a value of its own */
 };
 

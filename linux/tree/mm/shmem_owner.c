@@ -29,6 +29,7 @@
 #include <linux/fs.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/printk.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
@@ -234,6 +235,7 @@ static int shmem_owner_call(struct shmem_owner *owner,
 			    struct folio *src, enum migrate_mode mode)
 {
 	struct shmem_owner_call call = { .task = current };
+	void *src_private = src->private;
 	int rc;
 
 	VM_WARN_ON_ONCE_FOLIO(folio_mapped(src), src);
@@ -254,14 +256,16 @@ static int shmem_owner_call(struct shmem_owner *owner,
 	 * Whether the folio has moved is what the page cache says, not what
 	 * the owner says: to believe it would free a folio that is in use.
 	 */
-	if (WARN_ON_ONCE(!rc != (dst->mapping == mapping)))
+	if (!rc != (dst->mapping == mapping)) {
+		pr_warn_ratelimited("shmem owner: %ps answered %d for a folio that %s\n",
+				    owner->ops.migrate_folio, rc,
+				    rc ? "has moved" : "has not moved");
 		rc = rc ? MIGRATEPAGE_SUCCESS : -EIO;
-
-	if (!rc && !folio_test_private(src) && !folio_test_swapcache(dst) &&
-	    !dst->private) {
-		dst->private = src->private;
-		src->private = NULL;
 	}
+
+	/* migrate_folio() does not carry over what PG_private does not cover. */
+	if (!rc && !dst->private && !folio_test_swapcache(dst))
+		dst->private = src_private;
 	return rc;
 }
 

@@ -73,7 +73,7 @@ bool __folio_owner_free(struct folio *folio);
 int __folio_owner_migrate_begin(struct folio *dst, struct folio *src);
 void __folio_owner_migrate_end(struct folio *dst, struct folio *src, int rc);
 
-static inline bool folio_is_owned(const struct folio *folio)
+static __always_inline bool folio_is_owned(const struct folio *folio)
 {
 	return static_branch_unlikely(&folio_owner_key) &&
 	       folio_test_owned(folio);
@@ -84,7 +84,7 @@ static inline bool folio_is_owned(const struct folio *folio)
  * allocator: does its owner take it? Asked after the count is 0, when nobody
  * else can set or clear the owner any more.
  */
-static inline bool folio_owner_free(struct folio *folio)
+static __always_inline bool folio_owner_free(struct folio *folio)
 {
 	return folio_is_owned(folio) && __folio_owner_free(folio);
 }
