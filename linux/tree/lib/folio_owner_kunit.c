@@ -32,11 +32,14 @@ static bool fot_free(struct folio *folio, enum folio_owner_reason reason,
 {
 	struct lruvec *lruvec = folio_lruvec(folio);
 	struct fot *fot = private;
+	unsigned long flags;
 	int tries = 1000;
 
-	/* Another CPU may hold it for a moment; a batch that called us would hold it on. */
-	while (spin_is_locked(&lruvec->lru_lock) && --tries)
+	/* Another CPU holds it for a moment; a batch that called us, for ever. */
+	while (!spin_trylock_irqsave(&lruvec->lru_lock, flags) && --tries)
 		cpu_relax();
+	if (tries)
+		spin_unlock_irqrestore(&lruvec->lru_lock, flags);
 	if (!tries || folio_ref_count(folio) || folio_test_lru(folio) ||
 	    folio_try_get(folio))
 		fot->bad++;
@@ -565,6 +568,7 @@ static void test_H_E8_unregister_races_with_put(struct kunit *test)
 		struct folio *folio = fot_owned(test, i % 6);
 		struct folio_owner *owner = fot->owner;
 
+		/* Pairs with xchg() in fot_freer(). */
 		smp_store_release(&race.folio, folio);
 		folio_owner_unregister(owner);
 		fot->owner = folio_owner_register(&fot_ops, fot);
@@ -572,6 +576,7 @@ static void test_H_E8_unregister_races_with_put(struct kunit *test)
 		while (READ_ONCE(race.folio))
 			cpu_relax();
 	}
+	/* Pairs with xchg() in fot_freer(). */
 	smp_store_release(&race.folio, ERR_PTR(-EPIPE));
 	wait_for_completion(&race.done);
 	KUNIT_EXPECT_LE(test, atomic_xchg(&fot->calls, 0), 100);

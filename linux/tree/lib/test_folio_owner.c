@@ -53,14 +53,14 @@ struct tfo_target {
 	unsigned int taken, returned;
 };
 
-#define tfo_count(obj, what)					\
-	do {							\
-		unsigned long tfo_flags;			\
-								\
-		spin_lock_irqsave(&(obj)->stats_lock, tfo_flags);	\
-		(obj)->stats.what++;				\
-		spin_unlock_irqrestore(&(obj)->stats_lock, tfo_flags);	\
-	} while (0)
+static void tfo_count(struct tfo_object *obj, u32 *what)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&obj->stats_lock, flags);
+	(*what)++;
+	spin_unlock_irqrestore(&obj->stats_lock, flags);
+}
 
 /* The content of page @index; no two pages are alike. */
 static u64 tfo_word(unsigned long index, unsigned int i)
@@ -86,11 +86,11 @@ static int tfo_move(struct tfo_object *obj, struct address_space *mapping,
 	int rc, mine = 0;
 
 	if (!shmem_owner_pinned(src)) {
-		tfo_count(obj, direct);
+		tfo_count(obj, &obj->stats.direct);
 		return shmem_owner_migrate_folio(mapping, dst, src, mode);
 	}
 	if (!mutex_trylock(&obj->lock)) {
-		tfo_count(obj, lock_busy);
+		tfo_count(obj, &obj->stats.lock_busy);
 		return -EAGAIN;
 	}
 	for (i = first; i < first + nr; i++)
@@ -115,12 +115,12 @@ static int tfo_migrate_folio(struct address_space *mapping, struct folio *dst,
 	struct tfo_object *obj = private;
 	int rc;
 
-	tfo_count(obj, calls[mode]);
+	tfo_count(obj, &obj->stats.calls[mode]);
 	if (!folio_test_locked(src) || !folio_test_locked(dst) ||
 	    folio_mapped(src) || folio_test_writeback(src) ||
 	    folio_ref_count(dst) != 1 || dst->mapping || dst->private ||
 	    src->mapping != mapping || folio_nr_pages(dst) != folio_nr_pages(src))
-		tfo_count(obj, violations);
+		tfo_count(obj, &obj->stats.violations);
 
 	switch (READ_ONCE(obj->behaviour)) {
 	case TFO_AGAIN:
@@ -152,7 +152,7 @@ static int tfo_migrate_folio(struct address_space *mapping, struct folio *dst,
 	}
 	rc = tfo_move(obj, mapping, dst, src, mode);
 	if (!rc)
-		tfo_count(obj, moved);
+		tfo_count(obj, &obj->stats.moved);
 	return rc;
 }
 
@@ -163,7 +163,7 @@ static int tfo_wrong_op(struct address_space *mapping, struct folio *dst,
 {
 	struct tfo_object *obj = private;
 
-	tfo_count(obj, violations);
+	tfo_count(obj, &obj->stats.violations);
 	return -EBUSY;
 }
 
@@ -187,7 +187,7 @@ static void tfo_follow(struct folio *dst, struct folio *src, void *private)
 {
 	struct tfo_object *obj = private;
 
-	tfo_count(obj, followed);
+	tfo_count(obj, &obj->stats.followed);
 }
 
 static const struct folio_owner_ops tfo_content_ops = {
@@ -207,7 +207,7 @@ static int tfo_invalidate(struct mmu_notifier *notifier,
 	struct tfo_object *obj = container_of(notifier, struct tfo_object,
 					      notifier);
 
-	tfo_count(obj, notifications);
+	tfo_count(obj, &obj->stats.notifications);
 	return 0;
 }
 

@@ -320,8 +320,8 @@ bool __folio_owner_free(struct folio *folio)
 	struct folio_owner *owner;
 	bool taken = false;
 
-	VM_BUG_ON_FOLIO(folio_ref_count(folio), folio);
-	VM_BUG_ON_FOLIO(folio_test_lru(folio), folio);
+	VM_WARN_ON_ONCE_FOLIO(folio_ref_count(folio), folio);
+	VM_WARN_ON_ONCE_FOLIO(folio_test_lru(folio), folio);
 
 	rcu_read_lock();
 	owner = xa_load(&folio_owners, pfn);

@@ -236,6 +236,7 @@ static int shmem_owner_call(struct shmem_owner *owner,
 {
 	struct shmem_owner_call call = { .task = current };
 	void *src_private = src->private;
+	bool moved;
 	int rc;
 
 	VM_WARN_ON_ONCE_FOLIO(folio_mapped(src), src);
@@ -256,11 +257,12 @@ static int shmem_owner_call(struct shmem_owner *owner,
 	 * Whether the folio has moved is what the page cache says, not what
 	 * the owner says: to believe it would free a folio that is in use.
 	 */
-	if (!rc != (dst->mapping == mapping)) {
+	moved = dst->mapping == mapping;
+	if (moved == !!rc) {
 		pr_warn_ratelimited("shmem owner: %ps answered %d for a folio that %s\n",
 				    owner->ops.migrate_folio, rc,
-				    rc ? "has moved" : "has not moved");
-		rc = rc ? MIGRATEPAGE_SUCCESS : -EIO;
+				    moved ? "has moved" : "has not moved");
+		rc = moved ? MIGRATEPAGE_SUCCESS : -EIO;
 	}
 
 	/* migrate_folio() does not carry over what PG_private does not cover. */

@@ -35,8 +35,8 @@ enum folio_owner_reason {
  *	taken with interrupts disabled, set the count with
  *	folio_owner_revive(), or queue the folio for later.
  *	true: the folio is the owner's, with count 0, and stays owned until
- *	folio_owner_clear(). false: it goes to the page allocator as if it had
- *	had no owner.
+ *	folio_owner_clear(). false: it goes to the page allocator as it would
+ *	have without an owner.
  * @migrate: Optional. The content of @src has moved to @dst, and so has its
  *	owner; both are locked. Called before anybody else can unlock @dst,
  *	under the RCU read lock. It must not sleep. @src reaches @free with

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,26 +34,28 @@ enum { ASYNC, SYNC_LIGHT, SYNC };
 
 static char why[160];
 
-#define CHECK(what)							\
-	do {								\
-		if (!(what)) {						\
-			snprintf(why, sizeof(why), "line %d: %s",	\
-				 __LINE__, #what);			\
-			return 1;					\
-		}							\
-	} while (0)
+static jmp_buf failed_at;
 
-#define CHECK_EQ(a, b)							\
-	do {								\
-		long a_ = (a), b_ = (b);				\
-									\
-		if (a_ != b_) {						\
-			snprintf(why, sizeof(why),			\
-				 "line %d: %s is %ld, not %ld",		\
-				 __LINE__, #a, a_, b_);			\
-			return 1;					\
-		}							\
-	} while (0)
+static void check(bool good, int line, const char *what)
+{
+	if (good)
+		return;
+	snprintf(why, sizeof(why), "line %d: %s", line, what);
+	longjmp(failed_at, 1);
+}
+
+static void check_equal(long a, long b, int line, const char *what)
+{
+	if (a == b)
+		return;
+	snprintf(why, sizeof(why), "line %d: %s is %ld, not %ld", line, what,
+		 a, b);
+	longjmp(failed_at, 1);
+}
+
+/* A test ends with the first of these that does not hold. */
+#define CHECK(what)	check(what, __LINE__, #what)
+#define CHECK_EQ(a, b)	check_equal(a, b, __LINE__, #a)
 
 /* Objects of the running test; closed when it ends. */
 static int opened[8];
@@ -150,7 +154,7 @@ struct job {
 	int fd;
 	unsigned int cmd;
 	struct tfo_args args;
-	volatile bool done;
+	bool done;
 };
 
 static void *job_run(void *data)
@@ -158,7 +162,7 @@ static void *job_run(void *data)
 	struct job *job = data;
 
 	job->args = tell(job->fd, job->cmd, job->args);
-	job->done = true;
+	__atomic_store_n(&job->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -525,7 +529,7 @@ static int test_A15_detach_waits_for_the_op(void)
 	TELL(fd, TFO_WAIT_INSIDE);
 	job_start(&detacher);
 	usleep(100000);
-	early = detacher.done;
+	early = __atomic_load_n(&detacher.done, __ATOMIC_ACQUIRE);
 	/* Nobody else's detach waits for it. */
 	result = TELL(other, TFO_UNREGISTER).result;
 	TELL(fd, TFO_GO);
@@ -544,20 +548,20 @@ static int test_A15_detach_waits_for_the_op(void)
 }
 
 /* A thread that migrates an object over and over. */
-static volatile bool stop;
-static volatile long rounds;
+static bool stop;
+static long rounds;
 
 static void *migrate_loop(void *data)
 {
 	int fd = *(int *)data;
 	long moved = 0;
 
-	while (!stop) {
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		struct tfo_args args = { .count = 32, .mode = SYNC };
 
 		if (!ioctl(fd, TFO_MIGRATE, &args))
 			moved += args.moved;
-		rounds++;
+		__atomic_add_fetch(&rounds, 1, __ATOMIC_RELAXED);
 	}
 	return (void *)moved;
 }
@@ -569,7 +573,7 @@ static int test_A15_detach_races_with_the_op(void)
 	struct tfo_stats s;
 	void *moved;
 
-	stop = false;
+	__atomic_store_n(&stop, false, __ATOMIC_RELAXED);
 	pthread_create(&thread, NULL, migrate_loop, &fd);
 	for (i = 0; i < 200; i++) {
 		if (TELL(fd, TFO_UNREGISTER).result ||
@@ -578,7 +582,7 @@ static int test_A15_detach_races_with_the_op(void)
 		sched_yield();
 	}
 	/* Whatever the races did, the last owner is in force. */
-	stop = true;
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, &moved);
 	CHECK_EQ(i, 200);
 	stats(fd);
@@ -606,14 +610,14 @@ static int test_A16_truncate_races_with_the_op(void)
 		/* Every other page keeps its pin until it is truncated. */
 		for (i = 0; i < 32; i += 2)
 			TELL(fd, TFO_PIN, .index = i, .count = 1);
-		stop = false;
+		__atomic_store_n(&stop, false, __ATOMIC_RELAXED);
 		rounds = 0;
 		pthread_create(&thread, NULL, migrate_loop, &fd);
-		while (!rounds)
+		while (!__atomic_load_n(&rounds, __ATOMIC_RELAXED))
 			sched_yield();
 		for (i = 31; i >= 0; i--)
 			TELL(fd, TFO_TRUNCATE, .index = i, .count = 1);
-		stop = true;
+		__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 		pthread_join(thread, &moved);
 		total += (long)moved;
 		s = stats(fd);
@@ -641,7 +645,7 @@ static int test_A17_mapped_nowhere(void)
 	map = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	CHECK(map != MAP_FAILED);
 	for (i = 0; i < 8; i++)
-		((volatile char *)map)[i * PAGE];
+		__atomic_load_n(&map[i * PAGE], __ATOMIC_RELAXED);
 	stats(fd);
 	i = migrate(fd, 8, ASYNC).moved;
 	s = stats(fd);
@@ -977,6 +981,11 @@ static const struct {
 
 #define NR_TESTS (sizeof(tests) / sizeof(*tests))
 
+static int run(int (*test)(void))
+{
+	return setjmp(failed_at) ? 1 : test();
+}
+
 int main(int argc, char **argv)
 {
 	bool control = argc > 1 && !strcmp(argv[1], "--control");
@@ -1001,8 +1010,7 @@ int main(int argc, char **argv)
 			continue;
 		}
 		why[0] = 0;
-		rc = tests[i].run();
-		close_devices();
+		rc = run(tests[i].run);
 		if (rc == SKIP) {
 			printf("ok %u %s # SKIP no huge page\n", n, tests[i].name);
 		} else if (control) {
@@ -1015,6 +1023,7 @@ int main(int argc, char **argv)
 		}
 		if (why[0])
 			printf("# %s\n", why);
+		close_devices();
 	}
 	return failed || (only && !n);
 }
