@@ -26,6 +26,7 @@
  */
 #include <linux/export.h>
 #include <linux/folio_owner.h>
+#include <linux/huge_mm.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/page_ref.h>
@@ -332,7 +333,10 @@ bool __folio_owner_free(struct folio *folio)
 		}
 		/* Before the call: it may revive the folio at once. */
 		folio_owner_mark(folio, FOLIO_RESTING, true);
-		/* An anonymous folio keeps it until it is freed. */
+		/* An anonymous folio is one until it is freed; that is now. */
+		if (folio_test_anon(folio))
+			mod_mthp_stat(folio_order(folio), MTHP_STAT_NR_ANON,
+				      -1);
 		folio->mapping = NULL;
 		taken = owner->ops->free(folio, reason, owner->private);
 	}
