@@ -26,7 +26,6 @@
  */
 #include <linux/export.h>
 #include <linux/folio_owner.h>
-#include <linux/huge_mm.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/page_ref.h>
