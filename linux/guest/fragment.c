@@ -118,6 +118,15 @@ int main(int argc, char **argv)
 		else
 			left++;
 	}
+	/* What was closed is freed a little later. */
+	for (i = 0, got = 0; i < 50; i++) {
+		long now = number_in("/proc/meminfo", "MemFree:");
+
+		if (now - got < 256 && i)
+			break;
+		got = now;
+		usleep(100000);
+	}
 	want = left * share / 1000;
 	while (pinned < want) {
 		i = dice(n);
@@ -128,11 +137,19 @@ int main(int argc, char **argv)
 
 	put("/proc/sys/vm/compact_memory", 1);
 	cap = (number_in("/proc/meminfo", "MemFree:") * 1024 - MARGIN) >> 21;
-	for (i = 0; i < 5; i++) {
+	/* As far as it goes: until three rounds in a row bring nothing. */
+	for (i = 0, got = -1; i < 3; i++) {
+		long now;
+
 		put("/proc/sys/vm/nr_hugepages", cap);
 		put("/proc/sys/vm/compact_memory", 1);
+		now = number_in("/proc/sys/vm/nr_hugepages", NULL);
+		if (now > got)
+			i = -1;
+		got = now;
+		if (got >= cap)
+			break;
 	}
-	got = number_in("/proc/sys/vm/nr_hugepages", NULL);
 
 	for (i = 0; i < n; i++) {
 		if (fds[i] < 0)

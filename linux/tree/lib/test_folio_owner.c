@@ -397,6 +397,26 @@ static void tfo_use(struct folio *folio)
 	folio_put(folio);
 }
 
+/* Only when needed: to unregister takes a grace period of RCU. */
+static int tfo_own(struct tfo_object *obj, struct folio *folio, bool frame)
+{
+	struct folio_owner **owner = frame ? &obj->frame : &obj->content;
+	int err;
+
+	mutex_lock(&obj->lock);
+	if (!*owner)
+		*owner = folio_owner_register(frame ? &tfo_frame_ops :
+					      &tfo_content_ops, obj);
+	if (IS_ERR(*owner)) {
+		err = PTR_ERR(*owner);
+		*owner = NULL;
+	} else {
+		err = folio_owner_set(folio, *owner, GFP_KERNEL);
+	}
+	mutex_unlock(&obj->lock);
+	return err;
+}
+
 static int tfo_folio_command(struct tfo_object *obj, unsigned int cmd,
 			     struct tfo_args *args)
 {
@@ -410,9 +430,7 @@ static int tfo_folio_command(struct tfo_object *obj, unsigned int cmd,
 	args->count = folio_nr_pages(folio);
 	switch (cmd) {
 	case TFO_OWN:
-		args->result = folio_owner_set(folio, args->flags & TFO_FRAME ?
-					       obj->frame : obj->content,
-					       GFP_KERNEL);
+		args->result = tfo_own(obj, folio, args->flags & TFO_FRAME);
 		break;
 	case TFO_DISOWN:
 		args->result = folio_owner_clear(folio);
@@ -623,8 +641,6 @@ static int tfo_open(struct inode *inode, struct file *filp)
 	init_completion(&obj->inside);
 	init_completion(&obj->go);
 	obj->ops.migrate_folio = tfo_migrate_folio;
-	obj->content = folio_owner_register(&tfo_content_ops, obj);
-	obj->frame = folio_owner_register(&tfo_frame_ops, obj);
 	filp->private_data = obj;
 	return 0;
 }
