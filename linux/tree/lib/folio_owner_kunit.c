@@ -27,20 +27,29 @@ struct fot {
 	int bad;		/* free() saw what it must not see */
 };
 
+/* Another CPU holds it for a moment; a batch that called us, for ever. */
+static bool fot_can_lock(spinlock_t *lock)
+{
+	unsigned long flags;
+	int tries;
+
+	for (tries = 0; tries < 1000; tries++) {
+		if (spin_trylock_irqsave(lock, flags)) {
+			spin_unlock_irqrestore(lock, flags);
+			return true;
+		}
+		cpu_relax();
+	}
+	return false;
+}
+
 static bool fot_free(struct folio *folio, enum folio_owner_reason reason,
 		     void *private)
 {
-	struct lruvec *lruvec = folio_lruvec(folio);
 	struct fot *fot = private;
-	unsigned long flags;
-	int tries = 1000;
 
-	/* Another CPU holds it for a moment; a batch that called us, for ever. */
-	while (!spin_trylock_irqsave(&lruvec->lru_lock, flags) && --tries)
-		cpu_relax();
-	if (tries)
-		spin_unlock_irqrestore(&lruvec->lru_lock, flags);
-	if (!tries || folio_ref_count(folio) || folio_test_lru(folio) ||
+	if (!fot_can_lock(&folio_lruvec(folio)->lru_lock) ||
+	    folio_ref_count(folio) || folio_test_lru(folio) ||
 	    folio_try_get(folio))
 		fot->bad++;
 	fot->last = folio;
