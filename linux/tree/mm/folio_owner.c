@@ -365,7 +365,7 @@ int __folio_owner_migrate_begin(struct folio *dst, struct folio *src)
 				    GFP_NOWAIT | __GFP_NOWARN))
 			continue;
 		while (i--)
-			xa_release(&folio_owners, pfn + i);
+			xa_erase_irq(&folio_owners, pfn + i);
 		return -ENOMEM;
 	}
 	folio_set_owned(dst);
