@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # seeds.sh: docs/seeds.md names nothing that is not there: each quire_... and QUIRE_... is in the
-# public headers, each test in tests/, each path of the tree.
+# public headers, each shmem_owner_... and folio_owner_... in those of the Linux series, each test in
+# tests/ or the series.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -22,8 +23,15 @@ for name in $(grep -oE '\b(quire|QUIRE)_[A-Za-z0-9_]+' $page | sort -u); do
 done
 # shellcheck disable=SC2013 # they are words
 for name in $(grep -oE '\btest_[A-Za-z0-9_]+' $page | sort -u); do
-	grep -rqE "\b$name\b" tests || {
+	grep -rqE "\b$name\b" tests linux/tree || {
 		echo "$page: $name does not exist"
+		status=1
+	}
+done
+# shellcheck disable=SC2013 # they are words
+for name in $(sed 's/^|[^|]*|//' $page | grep -oE '\b(shmem|folio)_owner_[a-z_]+' | sort -u); do
+	grep -rqE "\b$name\b" linux/tree/include || {
+		echo "$page: $name is not in the Linux series"
 		status=1
 	}
 done
