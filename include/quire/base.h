@@ -90,6 +90,8 @@ enum quire_reason {
 #undef QUIRE_REASON_ENUM_
 		QUIRE_REASON_COUNT
 };
+/* There will not be more of them in this ABI. */
+#define QUIRE_REASON_ROOM 32
 
 /* The text of a reason; "unknown" for a number that is none. Never NULL. */
 QUIRE_EXPORT const char *quire_reason_text(enum quire_reason reason);

@@ -64,7 +64,7 @@ QUIRE_EXPORT int quire_destroy(struct quire *quire);
 QUIRE_EXPORT size_t quire_reclaim(struct quire *quire);
 
 /*
- * Counters: X(name, what it counts). Those of reasons follow in struct quire_stats as an array.
+ * Counters: X(name, what it counts). Those of reasons are an array in struct quire_stats.
  */
 #define QUIRE_COUNTERS(X)                                                                          \
 	X(folios_created, "folios created")                                                        \
@@ -91,10 +91,6 @@ QUIRE_EXPORT size_t quire_reclaim(struct quire *quire);
 
 struct quire_stats {
 	size_t size; /* sizeof(struct quire_stats) */
-#define QUIRE_COUNTER_FIELD_(name, text) uint64_t name;
-	QUIRE_COUNTERS(QUIRE_COUNTER_FIELD_)
-#undef QUIRE_COUNTER_FIELD_
-	uint64_t not_moved[QUIRE_REASON_COUNT]; /* by reason */
 	/* The state now; exact when nothing else runs. */
 	uint64_t frames;	 /* all of them */
 	uint64_t frames_free;	 /* ready to be allocated */
@@ -102,6 +98,13 @@ struct quire_stats {
 	uint64_t folios_retired; /* freed, waiting for a pin or a reader */
 	uint64_t frames_limbo;	 /* places moved away from, waiting for a reader */
 	uint64_t metadata_bytes; /* what describes the arena, resident */
+	uint64_t reserved[2];
+	/* How often something was not moved, by reason; room for reasons to come. */
+	uint64_t not_moved[QUIRE_REASON_ROOM];
+	/* Last, since new counters go to the end. */
+#define QUIRE_COUNTER_FIELD_(name, text) uint64_t name;
+	QUIRE_COUNTERS(QUIRE_COUNTER_FIELD_)
+#undef QUIRE_COUNTER_FIELD_
 };
 
 /*

@@ -175,6 +175,8 @@ void instance_wait(struct quire *q, uint32_t *seen, uint64_t ns)
 	*seen = load_acquire(&q->event);
 }
 
+_Static_assert(QUIRE_REASON_COUNT <= QUIRE_REASON_ROOM, "more reasons than the ABI has room for");
+
 const char *quire_reason_text(enum quire_reason reason)
 {
 	static const char *const text[] = {
