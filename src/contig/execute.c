@@ -14,6 +14,7 @@
  */
 #include "contig/plan.h"
 
+#include "core/fence.h"
 #include "frame/node.h"
 #include "migrate/batch.h"
 #include "migrate/retry.h"
@@ -36,6 +37,7 @@ struct execution {
 	uint64_t start;
 	uint64_t failed; /* folios that were given up */
 	bool last;	 /* the round after which nothing is tried again */
+	bool unfenced;	 /* more than fences keeps the windows that are not finished */
 	bool gave_up;	 /* a window was given up since the plan was computed */
 	bool reader;	 /* a reader keeps old places: no other window would become free either */
 	int stop;	 /* why it ends early, or 0 */
@@ -46,16 +48,21 @@ static uint32_t first_block(const struct execution *x, const struct plan_window 
 	return w->number * x->plan->blocks_each;
 }
 
-static bool window_is_free(const struct execution *x, const struct plan_window *w)
+static uint32_t used_frames(const struct execution *x, const struct plan_window *w)
 {
 	struct node_block block;
+	uint32_t used = 0;
 
 	for (uint32_t b = 0; b < x->plan->blocks_each; b++) {
 		node_look(x->q->node, first_block(x, w) + b, &block);
-		if (block.free != QUIRE_BLOCK_FRAMES)
-			return false;
+		used += QUIRE_BLOCK_FRAMES - block.free;
 	}
-	return true;
+	return used;
+}
+
+static bool window_is_free(const struct execution *x, const struct plan_window *w)
+{
+	return !used_frames(x, w);
 }
 
 static void give_up(struct execution *x, struct plan_window *w)
@@ -147,8 +154,10 @@ static void give_up_refused(struct execution *x)
 	struct mover *m = &x->m;
 
 	for (size_t i = 0; i < m->n; i++)
-		if (m->entry[i].state == ENTRY_FAILED)
+		if (m->entry[i].state == ENTRY_FAILED) {
 			learn(x, window_of(x, &m->entry[i]), &m->entry[i].who);
+			m->entry[i].named = true;
+		}
 	for (size_t i = 0; i < m->n; i++) {
 		struct batch_entry *e = &m->entry[i];
 
@@ -163,6 +172,31 @@ static bool out_of_time(const struct execution *x)
 	return x->budget.deadline_ns && os_clock_ns() - x->start >= x->budget.deadline_ns;
 }
 
+/*
+ * Something that may be moved later. The fence it may wait for is the plan's from here on, since
+ * its name may be shown; without the memory for that, it is a folio whose owner is busy.
+ */
+static void settle_again(struct execution *x, struct plan_window *w, struct batch_entry *e)
+{
+	bool ends = x->last || out_of_time(x) || retry_is_vain(&e->who);
+	struct quire_fence *fence = e->fence;
+
+	if (fence && (ends || !quire_fence_signaled(fence))) {
+		if (fenced_hold(&x->plan->fenced, fence)) {
+			e->who.site = "";
+			fence = NULL;
+		} else {
+			e->fence = NULL;
+			if (!ends)
+				(void)fenced_add(&x->plan->fenced, e->folio, e->src, fence, e->tag,
+						 &e->who);
+		}
+	}
+	/* Every folio that stays is named, not just the first of its window. */
+	if (ends)
+		learn(x, w, &e->who);
+}
+
 static void settle_entry(struct execution *x, struct batch_entry *e)
 {
 	struct plan_window *w = window_of(x, e);
@@ -173,13 +207,11 @@ static void settle_entry(struct execution *x, struct batch_entry *e)
 		w->moved += (uint64_t)QUIRE_FRAME_BYTES << e->order;
 		break;
 	case ENTRY_AGAIN:
-		/* Every folio that stays is named, not just the first of its window. */
-		if (e->who.why != QUIRE_REASON_CANCELED &&
-		    (x->last || out_of_time(x) || retry_is_vain(&e->who)))
-			learn(x, w, &e->who);
+		if (e->who.why != QUIRE_REASON_CANCELED)
+			settle_again(x, w, e);
 		break;
 	case ENTRY_FAILED:
-		if (e->who.why != QUIRE_REASON_VETO) /* learnt in give_up_refused() */
+		if (!e->named)
 			learn(x, w, &e->who);
 		break;
 	default:
@@ -275,6 +307,19 @@ static size_t live_frames(const struct execution *x, const struct node_block *bl
 	return n;
 }
 
+/* Does it wait for its fence? An entry of one that need not wait any more is done with. */
+static bool sits_out(struct execution *x, const struct quire_folio *folio)
+{
+	struct fenced_folio *entry = fenced_find(&x->plan->fenced, folio);
+
+	if (!entry)
+		return false;
+	if (!quire_fence_signaled(entry->fence))
+		return true;
+	entry->folio = NULL;
+	return false;
+}
+
 /* Collects what lives in a block; all of it goes into one batch. */
 static void gather(struct execution *x, uint32_t tag, uint32_t b)
 {
@@ -302,7 +347,10 @@ static void gather(struct execution *x, uint32_t tag, uint32_t b)
 		if (!folio)
 			continue;
 		i += (1u << quire_folio_order(folio)) - 1;
-		add(x, tag, folio, src);
+		if (sits_out(x, folio))
+			quire_folio_put(folio);
+		else
+			add(x, tag, folio, src);
 	}
 }
 
@@ -310,6 +358,7 @@ static void run_round(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
 
+	fenced_sort(&plan->fenced);
 	for (size_t i = 0; i < plan->chosen_count && !x->stop; i++) {
 		struct plan_window *w = &plan->chosen[i];
 
@@ -321,13 +370,106 @@ static void run_round(struct execution *x)
 	flush(x);
 }
 
-/* Windows that are neither free nor given up. */
-static size_t unfinished(const struct execution *x)
+/* A round of those alone that waited for a fence that was signaled. */
+static void run_fenced(struct execution *x)
 {
+	struct fenced *f = &x->plan->fenced;
+	uint64_t budget = x->budget.bytes;
+	size_t n;
+
+	fenced_sort(f);
+	n = f->n; /* what is added meanwhile is not for this round */
+	for (size_t i = 0; i < n && !x->stop; i++) {
+		struct quire_frame src = quire_frame(word_frame(f->at[i].word));
+		uint32_t window = f->at[i].window;
+		struct quire_folio *folio;
+		uint64_t frames;
+
+		if (window == FENCED_NO_WINDOW || x->plan->chosen[window].failed ||
+		    !quire_fence_signaled(f->at[i].fence))
+			continue;
+		folio = folio_get_at(x->q, src);
+		if (folio && folio != f->at[i].folio) {
+			quire_folio_put(folio);
+			folio = NULL;
+		}
+		f->at[i].folio = NULL;
+		if (!folio)
+			continue;
+		frames = x->m.frames + (1u << quire_folio_order(folio));
+		if (budget && x->m.bytes_moved + frames * QUIRE_FRAME_BYTES > budget) {
+			x->stop = -EDQUOT;
+			quire_folio_put(folio);
+		} else {
+			add(x, window, folio, src);
+		}
+	}
+	flush(x);
+}
+
+/* Whether a fence was signaled that a folio of this plan waits for. */
+static bool any_signaled(void *execution)
+{
+	const struct execution *x = execution;
+	const struct fenced *f = &x->plan->fenced;
+
+	for (size_t i = 0; i < f->n; i++)
+		if (f->at[i].window != FENCED_NO_WINDOW &&
+		    !x->plan->chosen[f->at[i].window].failed && fenced_valid(&f->at[i]) &&
+		    quire_fence_signaled(f->at[i].fence))
+			return true;
+	return false;
+}
+
+/* After a replan: the windows have other numbers. */
+static void find_windows_again(struct execution *x)
+{
+	struct fenced *f = &x->plan->fenced;
+	uint32_t frames = x->plan->blocks_each * QUIRE_BLOCK_FRAMES;
+
+	fenced_sort(f);
+	for (size_t i = 0; i < f->n; i++) {
+		f->at[i].window = FENCED_NO_WINDOW;
+		for (size_t w = 0; w < x->plan->chosen_count; w++)
+			if (x->plan->chosen[w].number == word_frame(f->at[i].word) / frames)
+				f->at[i].window = (uint32_t)w;
+	}
+}
+
+/* When the time is over: what still waits stays, and is named. */
+static void learn_fenced(struct execution *x)
+{
+	struct fenced *f = &x->plan->fenced;
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct fenced_folio *entry = &f->at[i];
+
+		if (entry->window == FENCED_NO_WINDOW || !fenced_valid(entry))
+			continue;
+		learn(x, &x->plan->chosen[entry->window], &entry->who);
+		entry->folio = NULL;
+	}
+}
+
+/* Windows that are neither free nor given up; notes whether more than fences keeps them. */
+static size_t unfinished(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+	const struct fenced *f = &plan->fenced;
+	uint32_t used;
 	size_t n = 0;
 
-	for (size_t i = 0; i < x->plan->chosen_count; i++)
-		n += !x->plan->chosen[i].failed && !window_is_free(x, &x->plan->chosen[i]);
+	for (size_t i = 0; i < plan->chosen_count; i++)
+		plan->chosen[i].fenced = 0;
+	for (size_t i = 0; i < f->n; i++)
+		if (f->at[i].window != FENCED_NO_WINDOW && fenced_valid(&f->at[i]))
+			plan->chosen[f->at[i].window].fenced += 1u << word_order(f->at[i].word);
+	x->unfenced = false;
+	for (size_t i = 0; i < plan->chosen_count; i++) {
+		used = plan->chosen[i].failed ? 0 : used_frames(x, &plan->chosen[i]);
+		n += used != 0;
+		x->unfenced |= used && used != plan->chosen[i].fenced;
+	}
 	return n;
 }
 
@@ -374,6 +516,7 @@ static void give_up_unfinished(struct execution *x)
 static void run_rounds(struct execution *x)
 {
 	uint64_t wait_ns = x->budget.folio_ns, passed = os_clock_ns() - x->start, left;
+	enum retry_what what = RETRY_ALL;
 
 	if (!wait_ns)
 		wait_ns = x->q->options.deadline_ns;
@@ -386,20 +529,30 @@ static void run_rounds(struct execution *x)
 		retry_init(&x->retry, x->q, x->budget.mode, wait_ns);
 	x->last = x->retry.wait_ns == 0;
 	for (;;) {
-		retry_round(&x->retry);
-		run_round(x);
+		if (what == RETRY_ALL || !x->unfenced)
+			retry_round(&x->retry);
+		if (what == RETRY_ALL)
+			run_round(x);
+		else
+			run_fenced(x);
 		if (x->stop)
-			return;
+			break;
 		(void)folios_settle(x->q, x->retry.wait_ns ? os_clock_ns() + SETTLE_NS : 0);
 		if (!unfinished(x))
 			return;
-		if (x->last) {
-			give_up_unfinished(x);
-			return;
+		if (x->last)
+			break;
+		what = retry_wait(&x->retry, x->unfenced, any_signaled, x);
+		if (what == RETRY_NOTHING) {
+			/* When the time for waiting is over there is one more try, the last. */
+			x->last = true;
+			what = RETRY_ALL;
 		}
-		/* When the time for waiting is over there is one more try, the last. */
-		x->last = !retry_wait(&x->retry);
 	}
+	if (x->stop != -ECANCELED && (x->last || out_of_time(x)))
+		learn_fenced(x);
+	if (!x->stop)
+		give_up_unfinished(x);
 }
 
 static uint64_t count_free(const struct execution *x)
@@ -424,6 +577,7 @@ static int execute(struct execution *x)
 
 	for (;;) {
 		x->gave_up = false;
+		find_windows_again(x);
 		claim(x);
 		reserve(x);
 		run_rounds(x);

@@ -523,6 +523,7 @@ void quire_plan_destroy(struct quire_plan *plan)
 	mem_free(plan->move);
 	mem_free(plan->blocker);
 	mem_free(plan->learned);
+	fenced_finish(&plan->fenced);
 	mem_free(plan);
 }
 

@@ -6,6 +6,7 @@
 #define QUIRE_SRC_CONTIG_PLAN_H
 
 #include "contig/choose.h"
+#include "contig/fenced.h"
 #include "core/instance.h"
 
 #include <quire/plan.h>
@@ -23,7 +24,8 @@ struct plan_window {
 	uint32_t cost;
 	bool claimed;
 	bool failed;
-	uint64_t moved; /* bytes moved out of it */
+	uint32_t fenced; /* frames of its folios that wait for a fence */
+	uint64_t moved;	 /* bytes moved out of it */
 };
 
 struct quire_plan {
@@ -43,6 +45,7 @@ struct quire_plan {
 	size_t blocker_count, blocker_capacity;
 	struct quire_blocker *learned; /* folios that an execution found to stay */
 	size_t learned_count, learned_capacity;
+	struct fenced fenced;
 };
 
 /*

@@ -213,9 +213,7 @@ static void retire(struct quire *q, struct quire_folio *folio)
 /* The count is 0: nobody else can change that, so this runs once. */
 static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
 {
-	struct quire_owner *owner = folio->owner_;
-	struct quire *q = owner->quire;
-	struct thread *t;
+	struct quire *q = folio->owner_->quire;
 	uint64_t word;
 
 	SYNC_POINT("put:zero", folio);
@@ -226,15 +224,7 @@ static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
 				 (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_));
 	SYNC_POINT("put:dead", folio);
 	count(q, folios_freed, 1);
-	if (owner->ops.free) {
-		t = thread_self();
-		count(q, op_free, 1);
-		if (t)
-			t->in_op++;
-		owner->ops.free(folio, reason, owner->arg);
-		if (t)
-			t->in_op--;
-	}
+	owner_free(folio, reason);
 	fetch_sub(&q->folios->live, 1u);
 	fetch_add(&q->folios->retired, 1u);
 	retire(q, folio);
@@ -285,7 +275,7 @@ static void release(struct quire *q, struct quire_folio *folio)
 	SYNC_POINT("retire:freeing", folio);
 	node_set_tag(q->node, frame, 0);
 	node_free(q->node, word_order(word), frame);
-	fetch_sub(&folio->owner_->folios, 1u);
+	owner_put(folio->owner_);
 	descriptor_put(folios, folio);
 	fetch_sub(&folios->retired, 1u);
 }

@@ -67,16 +67,14 @@ void folio_clear(struct quire_folio *folio, uint64_t flags)
 static void long_pin_unlink(struct folios *folios, struct quire_pin *pin)
 {
 	pthread_mutex_t *lock = pin_lock(folios, pin->folio);
-	struct quire_pin *before;
 
 	pthread_mutex_lock(lock);
-	if (pin->folio->pins_ == pin) {
+	if (pin->prev)
+		pin->prev->next = pin->next;
+	else
 		pin->folio->pins_ = pin->next;
-	} else {
-		for (before = pin->folio->pins_; before->next != pin; before = before->next)
-			;
-		before->next = pin->next;
-	}
+	if (pin->next)
+		pin->next->prev = pin->prev;
 	pthread_mutex_unlock(lock);
 }
 
@@ -101,6 +99,8 @@ static int long_pin(struct quire_folio *folio, struct quire_owner *who, const ch
 	lock = pin_lock(folios, folio);
 	pthread_mutex_lock(lock);
 	pin->next = folio->pins_;
+	if (pin->next)
+		pin->next->prev = pin;
 	folio->pins_ = pin;
 	pthread_mutex_unlock(lock);
 	for (;;) {
@@ -113,7 +113,7 @@ static int long_pin(struct quire_folio *folio, struct quire_owner *who, const ch
 			/* The name first: without the count the descriptor may be another's. */
 			long_pin_unlink(folios, pin);
 			fetch_sub(&folio->count_, COUNT_PIN);
-			fetch_sub(&who->folios, 1u);
+			owner_put(who);
 			fetch_sub(&folios->pins, 1u);
 			mem_free(pin);
 			return -ESTALE;
@@ -152,10 +152,10 @@ void quire_unpin_long(struct quire_pin *pin)
 	long_pin_unlink(q->folios, pin);
 	/* release, by seq_cst: what was stored under the pin is seen by the mover that reads 0 */
 	fetch_sub(&pin->folio->count_, COUNT_PIN);
-	fetch_sub(&pin->owner->folios, 1u);
+	owner_put(pin->owner);
 	fetch_sub(&q->folios->pins, 1u);
 	mem_free(pin);
-	instance_event(q);
+	movers_event(q);
 }
 
 void *quire_pin_address(const struct quire_pin *pin)
@@ -383,7 +383,7 @@ void pins_forget(struct quire *q)
 
 	for (uint64_t i = 0; i < folios->high; i++) {
 		while ((pin = folios->table[i].pins_)) {
-			folios->table[i].pins_ = pin->next;
+			folios->table[i].pins_ = pin->next; /* prev of the next is not looked at */
 			pin->thread->spilled--;
 			mem_free(pin);
 		}
@@ -392,7 +392,8 @@ void pins_forget(struct quire *q)
 
 static bool pin_is_fixed(const struct quire_pin *pin)
 {
-	return pin->spilled || pin->owner != pin->folio->owner_ || !pin->owner->ops.migrate;
+	return pin->spilled || pin->owner != pin->folio->owner_ || !pin->owner->ops.migrate ||
+	       owner_detached(pin->owner);
 }
 
 bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed_only,

@@ -140,9 +140,10 @@ static void copy(struct quire_batch *batch, struct chunk *c)
 static void publish(struct quire *q, struct batch_entry *e)
 {
 	const struct quire_owner *owner = e->folio->owner_;
+	bool has_op = e->entered && owner->ops.migrate;
 	uint64_t word = load_relaxed(&e->folio->word_), new;
 	/* With an op the folio stays isolated until the op has returned. */
-	uint64_t flags = owner->ops.migrate ? QUIRE_ISOLATED_ | QUIRE_MOVED_ : 0;
+	uint64_t flags = has_op ? QUIRE_ISOLATED_ | QUIRE_MOVED_ : 0;
 
 	SYNC_POINT("commit:copied", e->folio);
 	if (!flags) /* the next mover may have it as soon as it is published */
