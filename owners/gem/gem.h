@@ -24,8 +24,8 @@
  * So every mode can succeed, and gem declares none as its cheapest (H-A6).
  *
  * What may run at once: any function here with any other, in any threads, together with movers of
- * the quire; only gem_create(), gem_destroy() and gem_validate() want the gem for themselves
- * (movers may go on even then). No function here is for a signal handler.
+ * the quire; only gem_create(), gem_destroy() and gem_validate() want the gem for themselves (for
+ * the last, movers have to rest as well). No function here is for a signal handler.
  *
  * Errors are -errno; what failed has changed nothing. A deadline is in nanoseconds from now;
  * 0: deadline_ns of the options.
@@ -302,8 +302,8 @@ int gem_stats_get(struct gem *gem, struct gem_stats *stats);
 
 /*
  * Checks the whole structure against the quire: every valid entry of a page table is the frame of a
- * folio that gem has pinned, counts agree. The engine is idle and nothing else uses the gem; movers
- * may go on. 0, or -EUCLEAN with *what, if given, saying what is wrong.
+ * folio that gem has pinned, counts agree. The engine is idle, nothing else uses the gem, and no
+ * mover is at its folios. 0, or -EUCLEAN with *what, if given, saying what is wrong.
  */
 int gem_validate(struct gem *gem, const char **what);
 
