@@ -18,10 +18,12 @@
  * and lets the next job that uses the object bind it again, wherever its folios are by then.
  * One flush serves all folios of an object that are in the batch (contract H-A3).
  *
- *	ASYNC       never waits: with a job in flight on the object it answers -EAGAIN
+ *	ASYNC       never waits
  *	SYNC_LIGHT  waits half a millisecond at most
  *	SYNC        waits for the engine, patience_ns at most
- * So every mode can succeed, and gem declares none as its cheapest (H-A6).
+ * What is still busy then is answered with -EAGAIN and a fence: the end of the last job in flight,
+ * or, where another mover has the object, the end of that. So every mode can succeed, and gem
+ * declares none as its cheapest (H-A6).
  *
  * What may run at once: any function here with any other, in any threads, together with movers of
  * the quire; only gem_create(), gem_destroy() and gem_validate() want the gem for themselves (for
@@ -41,7 +43,6 @@ extern "C" {
 
 struct gem;
 struct gem_object;
-struct quire_fence;
 
 /* The largest object. */
 #define GEM_OBJECT_MAX (1ull << 32)
@@ -232,7 +233,12 @@ QUIRE_MUST_USE int gem_submit(struct gem *gem, const struct gem_job *job,
 
 /* Until that job is done. 0; -ETIMEDOUT; -EDEADLK in the engine's thread. */
 QUIRE_MUST_USE int gem_wait(struct gem *gem, struct gem_ticket ticket, uint64_t deadline_ns);
-/* Until every job is done. */
+/*
+ * A fence that is signaled when that job is done, with a reference that is the caller's to put.
+ * -ENOENT: it is done, or never was     -ENOMEM
+ */
+QUIRE_MUST_USE int gem_fence(struct gem *gem, struct gem_ticket ticket, struct quire_fence **fence);
+/* Until every job is done, and gone is each object whose last reference was a job's. */
 QUIRE_MUST_USE int gem_idle(struct gem *gem, uint64_t deadline_ns);
 
 /* The owner, for naming it and comparing blockers. */

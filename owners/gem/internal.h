@@ -66,9 +66,9 @@ struct gem_object {
 	bool flushed;	/* was bound before: the next bind is a rebind */
 	/* under gem->lock */
 	uint64_t refs;
-	uint32_t inflight;  /* uses by jobs in flight */
-	const void *holder; /* atomic besides: an op looks for its own address */
-	bool wanted;	    /* somebody was refused because of the holder, or of jobs in flight */
+	uint32_t inflight;	       /* uses by jobs in flight */
+	const void *holder;	       /* atomic besides: an op looks for its own address */
+	struct quire_fence *hold_over; /* signaled when the hold ends; NULL: nobody asked */
 	uint64_t scan; /* stamp of the latest walk along the queue that passed over a job of it */
 	struct gem_object *next, *prev; /* of all objects with a reference */
 	struct gem_object *down;	/* list of those to be taken down */
@@ -86,6 +86,7 @@ struct gem_slot {
 	enum gem_state state;
 	struct gem_job job;
 	struct gem_slot *next;
+	struct quire_fence *fence; /* signaled when it is done; NULL: nobody asked */
 	bool held, overlapped, same;
 };
 
@@ -170,8 +171,10 @@ void gem_objects_down(struct gem_object *down);
 bool gem_object_hold_locked(struct gem_object *object, const void *me, uint64_t until);
 /* Until no job on it is in flight; its holder calls it. */
 bool gem_object_quiesce_locked(struct gem_object *object, uint64_t until);
-/* Ends a hold; true: somebody waits for a word by quire_movable_again(). */
-bool gem_object_release_locked(struct gem_object *object, struct gem_object **down);
+/* A reference on a fence that is signaled when the hold ends, or NULL. */
+struct quire_fence *gem_object_hold_fence_locked(struct gem_object *object);
+/* Ends a hold. */
+void gem_object_release_locked(struct gem_object *object, struct gem_object **down);
 /* For who has it, quiet: makes the page table invalid, and the TLB. */
 void gem_object_flush(struct gem_object *object);
 /* The same: drops a folio's pin, if it has one. */
@@ -187,6 +190,11 @@ void gem_engine_flush(struct gem_engine *engine);
 int gem_engine_run(struct gem_engine *engine, const struct gem_job *job, uint64_t *sum);
 
 /* jobs.c */
+
+/* A reference on a fence that is signaled when the job is done, or NULL. */
+struct quire_fence *gem_slot_fence_locked(struct gem *gem, struct gem_slot *slot);
+/* The last job in flight on the object, or NULL. */
+struct gem_slot *gem_last_in_flight_locked(struct gem *gem, const struct gem_object *object);
 void *gem_thread(void *gem);
 
 /* owner.c */

@@ -12,6 +12,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static void list_add(struct gem_list *list, struct gem_slot *slot)
@@ -156,6 +157,52 @@ int gem_idle(struct gem *gem, uint64_t deadline_ns)
 	return rc;
 }
 
+/* --- fences ------------------------------------------------------------------------------- */
+
+struct quire_fence *gem_slot_fence_locked(struct gem *gem, struct gem_slot *slot)
+{
+	char name[64];
+
+	if (!slot->fence) {
+		snprintf(name, sizeof(name), "%.30s job %llu", quire_owner_name(gem->owner),
+			 (unsigned long long)(slot->ticket >> 16));
+		if (quire_fence_create(gem->quire, name, &slot->fence))
+			slot->fence = NULL;
+	}
+	return quire_fence_get(slot->fence);
+}
+
+static bool names(const struct gem_slot *slot, const struct gem_object *object)
+{
+	return slot && (slot->job.dst == object || slot->job.src == object);
+}
+
+struct gem_slot *gem_last_in_flight_locked(struct gem *gem, const struct gem_object *object)
+{
+	struct gem_slot *last = NULL;
+
+	for (struct gem_slot *slot = gem->ring.first; slot; slot = slot->next)
+		if (names(slot, object))
+			last = slot;
+	return names(gem->binding, object) ? gem->binding : last;
+}
+
+int gem_fence(struct gem *gem, struct gem_ticket ticket, struct quire_fence **fence)
+{
+	struct gem_slot *slot = &gem->slot[ticket.n & 0xffff];
+	int rc = -ENOENT;
+
+	if (!ticket.n || (ticket.n & 0xffff) >= gem->options.queue)
+		return rc;
+	pthread_mutex_lock(&gem->lock);
+	if (slot->state != GEM_SPARE && slot->ticket == ticket.n) {
+		*fence = gem_slot_fence_locked(gem, slot);
+		rc = *fence ? 0 : -ENOMEM;
+	}
+	pthread_mutex_unlock(&gem->lock);
+	return rc;
+}
+
 /* --- taking on ---------------------------------------------------------------------------- */
 
 static bool passed_over(const struct gem *gem, const struct gem_object *object)
@@ -255,14 +302,11 @@ static int bind(struct gem *gem, struct gem_object *object)
 
 /* --- done --------------------------------------------------------------------------------- */
 
-static void leave_locked(struct gem_object *object, struct gem_object **down, bool *wanted)
+static void leave_locked(struct gem_object *object, struct gem_object **down)
 {
 	if (!object)
 		return;
-	if (--object->inflight == 0 && object->wanted && !object->holder) {
-		object->wanted = false;
-		*wanted = true;
-	}
+	object->inflight--;
 	gem_object_put_locked(object, down);
 }
 
@@ -271,7 +315,6 @@ static void finish_locked(struct gem *gem, struct gem_slot *slot, int code, uint
 {
 	struct gem_done *done = slot->job.done;
 	struct gem_object *down = NULL;
-	bool wanted = false;
 
 	if (done) {
 		done->code = code;
@@ -288,21 +331,25 @@ static void finish_locked(struct gem *gem, struct gem_slot *slot, int code, uint
 		if (slot->overlapped && slot->same)
 			gem_tally(gem, overlapped_same);
 	}
-	leave_locked(slot->job.dst, &down, &wanted);
-	leave_locked(slot->job.src, &down, &wanted);
+	leave_locked(slot->job.dst, &down);
+	leave_locked(slot->job.src, &down);
+	if (slot->fence) {
+		quire_fence_signal(slot->fence);
+		quire_fence_put(slot->fence);
+		slot->fence = NULL;
+	}
 	slot->state = GEM_SPARE;
 	slot->next = gem->spare;
 	gem->spare = slot;
 	gem->flight--;
-	gem->left--;
 	pthread_cond_broadcast(&gem->changed);
-	if (!down && !wanted)
-		return;
-	pthread_mutex_unlock(&gem->lock);
-	gem_objects_down(down);
-	if (wanted)
-		quire_movable_again(gem->quire);
-	pthread_mutex_lock(&gem->lock);
+	if (down) { /* idle is only who has these behind him */
+		pthread_mutex_unlock(&gem->lock);
+		gem_objects_down(down);
+		pthread_mutex_lock(&gem->lock);
+		pthread_cond_broadcast(&gem->changed);
+	}
+	gem->left--;
 }
 
 /* Fills the ring. */
@@ -339,7 +386,7 @@ static void look_for_moves_locked(struct gem *gem, struct gem_slot *slot)
 		if (!quire_folio_on_the_move(part->moving))
 			continue;
 		slot->overlapped = true;
-		if (part->object == slot->job.dst || part->object == slot->job.src) {
+		if (names(slot, part->object)) {
 			slot->same = true;
 			return;
 		}

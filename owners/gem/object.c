@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,10 +174,8 @@ static void goes_locked(struct gem_object *object, struct gem_object **down)
 bool gem_object_hold_locked(struct gem_object *object, const void *me, uint64_t until)
 {
 	while (object->holder && object->holder != me) {
-		if (!object->refs || !gem_wait_changed(object->gem, until)) {
-			object->wanted = true;
+		if (!object->refs || !gem_wait_changed(object->gem, until))
 			return false;
-		}
 	}
 	if (object->holder == me)
 		return true;
@@ -188,29 +187,42 @@ bool gem_object_hold_locked(struct gem_object *object, const void *me, uint64_t 
 
 bool gem_object_quiesce_locked(struct gem_object *object, uint64_t until)
 {
-	while (object->inflight) {
-		if (!gem_wait_changed(object->gem, until)) {
-			object->wanted = true;
+	while (object->inflight)
+		if (!gem_wait_changed(object->gem, until))
 			return false;
-		}
-	}
 	object->quiet = true;
 	return true;
 }
 
-bool gem_object_release_locked(struct gem_object *object, struct gem_object **down)
+struct quire_fence *gem_object_hold_fence_locked(struct gem_object *object)
+{
+	char name[64];
+
+	if (!object->refs) /* it goes down; nobody lets go of it any more */
+		return NULL;
+	if (!object->hold_over) {
+		snprintf(name, sizeof(name), "%.30s object %llu held",
+			 quire_owner_name(object->gem->owner), (unsigned long long)object->id);
+		if (quire_fence_create(object->gem->quire, name, &object->hold_over))
+			object->hold_over = NULL;
+	}
+	return quire_fence_get(object->hold_over);
+}
+
+void gem_object_release_locked(struct gem_object *object, struct gem_object **down)
 {
 	struct gem *gem = object->gem;
-	bool wanted = object->wanted && !object->inflight; /* else the last job says it */
 
-	if (wanted)
-		object->wanted = false;
 	set_holder(object, NULL);
+	if (object->hold_over) {
+		quire_fence_signal(object->hold_over);
+		quire_fence_put(object->hold_over);
+		object->hold_over = NULL;
+	}
 	if (!object->refs)
 		goes_locked(object, down);
 	pthread_cond_signal(&gem->work);
 	pthread_cond_broadcast(&gem->changed);
-	return wanted;
 }
 
 void gem_folio_unpin(struct gem_folio *part)
@@ -250,7 +262,7 @@ int gem_object_unbind(struct gem_object *object, uint64_t deadline_ns)
 	struct gem *gem = object->gem;
 	uint64_t until = gem_until(gem, deadline_ns);
 	struct gem_object *down = NULL;
-	bool wanted = false, quiet;
+	bool quiet;
 
 	if (gem_is_engine(gem))
 		return -EDEADLK;
@@ -267,11 +279,9 @@ int gem_object_unbind(struct gem_object *object, uint64_t deadline_ns)
 			gem_folio_unpin(&object->folio[i]);
 		pthread_mutex_lock(&gem->lock);
 	}
-	wanted = gem_object_release_locked(object, &down);
+	gem_object_release_locked(object, &down);
 	pthread_mutex_unlock(&gem->lock);
 	gem_objects_down(down);
-	if (wanted)
-		quire_movable_again(gem->quire);
 	return quiet ? 0 : -ETIMEDOUT;
 }
 

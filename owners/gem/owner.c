@@ -43,10 +43,22 @@ static struct gem_folio *part_of(const struct gem_op *op, size_t i)
 	return quire_folio_private(quire_batch_folio(op->batch, i));
 }
 
-static void skip(struct gem_op *op, size_t i)
+/* To be tried again, after the fence if there is one; takes the reference. */
+static void skip(struct gem_op *op, size_t i, struct quire_fence *fence)
 {
 	op->skipped[i] = true;
 	(void)quire_batch_skip(op->batch, i, -EAGAIN);
+	if (fence)
+		(void)quire_op_wait(quire_batch_folio(op->batch, i), fence);
+	quire_fence_put(fence);
+}
+
+/* What ends an object's being busy. */
+static struct quire_fence *busy_fence_locked(struct gem *gem, const struct gem_object *object)
+{
+	struct gem_slot *last = gem_last_in_flight_locked(gem, object);
+
+	return last ? gem_slot_fence_locked(gem, last) : NULL;
 }
 
 /* --- the isolated ------------------------------------------------------------------------- */
@@ -88,25 +100,28 @@ static int op_isolate(struct quire_folio *folio, enum quire_mode mode, void *arg
 	struct gem *gem = arg;
 	struct gem_folio *part = quire_folio_private(folio);
 	struct gem_object *object = part->object;
+	struct quire_fence *fence = NULL;
 	bool busy;
 
 	pthread_mutex_lock(&gem->lock);
 	busy = mode == QUIRE_ASYNC && object->inflight;
 	if (busy) {
-		object->wanted = true;
+		fence = busy_fence_locked(gem, object);
 	} else {
 		list_isolated_locked(gem, part, folio);
 		if (gem->running) {
 			const struct gem_job *job = &gem->running->job;
 
 			gem->running->overlapped = true;
-			if (job->dst == object || job->src == object)
-				gem->running->same = true;
+			gem->running->same |= job->dst == object || job->src == object;
 		}
 	}
 	pthread_mutex_unlock(&gem->lock);
 	if (busy) {
 		gem_tally(gem, busy);
+		if (fence)
+			(void)quire_op_wait(folio, fence);
+		quire_fence_put(fence);
 		return -EAGAIN;
 	}
 	gem_tally(gem, isolated);
@@ -160,6 +175,7 @@ static size_t hold_objects(struct gem_op *op)
 	for (size_t i = 0; i < n; i++) {
 		struct gem_folio *part = part_of(op, i);
 		struct gem_object *object = part->object;
+		struct quire_fence *fence = NULL;
 		bool held, mine;
 
 		if (op->skipped[i] || quire_batch_moved(op->batch, i) ||
@@ -168,10 +184,12 @@ static size_t hold_objects(struct gem_op *op)
 		pthread_mutex_lock(&op->gem->lock);
 		mine = object->holder == op;
 		held = gem_object_hold_locked(object, op, op->objects ? 0 : op->until);
+		if (!held)
+			fence = gem_object_hold_fence_locked(object);
 		pthread_mutex_unlock(&op->gem->lock);
 		if (!held) {
 			gem_tally(op->gem, locked_out);
-			skip(op, i);
+			skip(op, i, fence);
 			continue;
 		}
 		if (!mine) {
@@ -206,7 +224,6 @@ static void quiesce(struct gem_op *op)
 static void release(struct gem_op *op, bool all)
 {
 	struct gem_object **at = &op->objects, *down = NULL;
-	bool wanted = false;
 
 	pthread_mutex_lock(&op->gem->lock);
 	while (*at) {
@@ -217,12 +234,10 @@ static void release(struct gem_op *op, bool all)
 			continue;
 		}
 		*at = object->held_next;
-		wanted |= gem_object_release_locked(object, &down);
+		gem_object_release_locked(object, &down);
 	}
 	pthread_mutex_unlock(&op->gem->lock);
 	gem_objects_down(down);
-	if (wanted)
-		quire_movable_again(op->gem->quire);
 }
 
 static bool is_mine(const struct gem_op *op, const struct gem_object *object)
@@ -244,10 +259,15 @@ static void skip_busy(struct gem_op *op)
 	size_t n = quire_batch_count(op->batch);
 
 	for (size_t i = 0; i < n; i++) {
+		struct quire_fence *fence;
+
 		if (!is_ours(op, i) || part_of(op, i)->object->quiet)
 			continue;
+		pthread_mutex_lock(&op->gem->lock);
+		fence = busy_fence_locked(op->gem, part_of(op, i)->object);
+		pthread_mutex_unlock(&op->gem->lock);
 		gem_tally(op->gem, busy);
-		skip(op, i);
+		skip(op, i, fence);
 	}
 	release(op, false);
 }

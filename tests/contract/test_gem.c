@@ -191,20 +191,29 @@ static void test_X1_A10_async_answers_eagain_while_a_job_is_in_flight(void **sta
 	rig_start(&rig);
 	object = object_of(&rig, 2, 0);
 	rig.on_job = job_stops;
-	submit_fill(&rig, object, 5);
+	submit_fill(&rig, object_of(&rig, 1, 0), 3);
 	gate_pass(&rig.other);
+	submit_fill(&rig, object, 4);
+	submit_fill(&rig, object, 5);
+	gate_open(&rig.gate);
+	gate_pass(&rig.other);
+	/* two are in flight on it: the fence is the last one's */
 	isolated = gs(&rig).isolated;
 	move = move_first(object, QUIRE_ASYNC);
 	assert_int_equal(move.code, -EAGAIN);
 	assert_int_equal(move.tries, 1);
+	assert_int_equal(move.who.why, QUIRE_REASON_FENCE);
+	assert_string_equal(move.who.site, "gem job 3");
 	assert_int_equal(gs(&rig).busy, 1);
 	assert_int_equal(gs(&rig).waits, 0);
 	/* refused before a destination was looked for */
 	assert_int_equal(gs(&rig).isolated, isolated);
 	assert_true(gem_object_bound(object));
 	rig.on_job = NULL;
+	assert_false(quire_fence_signaled(move.wait));
 	gate_open(&rig.gate);
-	assert_int_equal(gem_idle(rig.g, 0), 0);
+	assert_int_equal(quire_fence_wait(move.wait, 20 * SEC), 0);
+	quire_fence_put(move.wait);
 	assert_int_equal(move_first(object, QUIRE_ASYNC).code, 0);
 	assert_true(is_right(&rig, object, 5));
 	rig_end(&rig);
@@ -233,13 +242,16 @@ static void test_A9_async_answers_eagain_in_migrate_as_well(void **state)
 	rig.on_isolate = isolate_makes_it_busy;
 	move = move_first(object, QUIRE_ASYNC);
 	assert_int_equal(move.code, -EAGAIN);
+	assert_int_equal(move.who.why, QUIRE_REASON_FENCE);
+	assert_string_equal(move.who.site, "gem job 2");
 	assert_int_equal(gs(&rig).busy, 1);
 	assert_int_equal(gs(&rig).putbacks, 1);
 	assert_int_equal(gs(&rig).flushes, 0);
 	assert_int_equal(gs(&rig).waits, 0);
 	rig.on_job = NULL;
 	gate_open(&rig.gate);
-	assert_int_equal(gem_idle(rig.g, 0), 0);
+	assert_int_equal(quire_fence_wait(move.wait, 20 * SEC), 0);
+	quire_fence_put(move.wait);
 	assert_true(is_right(&rig, object, 6));
 	rig_end(&rig);
 }
@@ -290,6 +302,10 @@ static void test_A10_patience_is_bounded(void **state)
 	for (unsigned mode = QUIRE_SYNC_LIGHT; mode <= QUIRE_SYNC; mode++) {
 		move = move_folio(gem_object_folio(object, 0), (enum quire_mode)mode, 1);
 		assert_int_equal(move.code, -EAGAIN);
+		assert_int_equal(move.who.why, QUIRE_REASON_FENCE);
+		assert_string_equal(move.who.owner, "gem");
+		assert_string_equal(move.who.site, "gem job 1");
+		quire_fence_put(move.wait);
 	}
 	assert_int_equal(gs(&rig).flushes, 0);
 	assert_true(gs(&rig).wait_timeouts >= 2);

@@ -15,7 +15,9 @@ static void test_A10_an_object_in_another_movers_hands(void **state)
 	struct gem_object *object;
 	struct quire_move move;
 	struct deed second = { .mode = QUIRE_SYNC, .deadline = 20 * SEC };
+	struct quire_fence *over;
 	struct hand hand;
+	uint64_t before;
 
 	(void)state;
 	rig_start_with(&rig, 0, MSEC);
@@ -25,19 +27,27 @@ static void test_A10_an_object_in_another_movers_hands(void **state)
 	second.folio = gem_object_folio(object, 1);
 	move = move_folio(second.folio, QUIRE_ASYNC, 0);
 	assert_int_equal(move.code, -EAGAIN);
-	assert_int_equal(move.who.why, QUIRE_REASON_OWNER_BUSY);
+	assert_int_equal(move.who.why, QUIRE_REASON_FENCE);
+	assert_string_equal(move.who.site, "gem object 1 held");
 	assert_int_equal(gs(&rig).locked_out, 1);
+	over = move.wait;
 	move = move_folio(second.folio, QUIRE_SYNC_LIGHT, 0);
 	assert_int_equal(move.code, -EAGAIN);
+	assert_ptr_equal(move.wait, over);
+	quire_fence_put(move.wait);
 	assert_true(gs(&rig).locked_out > 1);
+	assert_false(quire_fence_signaled(over));
 	/* SYNC is there until the first one is done */
+	before = gs(&rig).migrations;
 	hand_start(&hand);
 	hand_post(&hand, deed_move, &second);
-	while (gs(&rig).migrations < 4)
+	while (gs(&rig).migrations == before)
 		sched_yield();
 	mover_goes_on(&rig);
 	hand_stop(&hand);
 	assert_int_equal(second.move.code, 0);
+	assert_true(quire_fence_signaled(over));
+	quire_fence_put(over);
 	assert_true(is_right(&rig, object, 1));
 	rig_end(&rig);
 }

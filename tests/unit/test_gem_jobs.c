@@ -515,6 +515,38 @@ static void test_gem_jobs_that_share_an_object_keep_their_order(void **state)
 	rig_end(&rig);
 }
 
+static void test_gem_a_jobs_fence(void **state)
+{
+	struct rig rig;
+	struct quire_fence *first = NULL, *last = NULL, *none = NULL;
+	struct gem_ticket a, b;
+
+	(void)state;
+	rig_start(&rig);
+	rig.a = object_of(&rig, 1, 0);
+	rig.on_job = job_stops;
+	a = submit_fill(&rig, rig.a, 1);
+	b = submit_fill(&rig, rig.a, 2);
+	gate_pass(&rig.other);
+	assert_int_equal(gem_fence(rig.g, a, &first), 0);
+	assert_int_equal(gem_fence(rig.g, b, &last), 0);
+	assert_string_equal(quire_fence_name(first), "gem job 1");
+	assert_false(quire_fence_signaled(first));
+	gate_open(&rig.gate);
+	gate_pass(&rig.other);
+	assert_true(quire_fence_signaled(first));
+	assert_false(quire_fence_signaled(last));
+	rig.on_job = NULL;
+	gate_open(&rig.gate);
+	assert_int_equal(quire_fence_wait(last, 20 * SEC), 0);
+	assert_int_equal(gem_fence(rig.g, a, &none), -ENOENT);
+	assert_int_equal(gem_fence(rig.g, b, &none), -ENOENT);
+	assert_int_equal(gem_fence(rig.g, (struct gem_ticket){ 0 }, &none), -ENOENT);
+	quire_fence_put(first);
+	quire_fence_put(last);
+	rig_end(&rig);
+}
+
 /* --- ends --------------------------------------------------------------------------------- */
 
 static void test_gem_jobs_keep_their_objects(void **state)
@@ -706,6 +738,7 @@ int main(void)
 		TEST(test_gem_a_full_queue),
 		TEST(test_gem_a_full_queue_has_a_deadline),
 		TEST(test_gem_jobs_that_share_an_object_keep_their_order),
+		TEST(test_gem_a_jobs_fence),
 		TEST(test_gem_jobs_keep_their_objects),
 		TEST(test_gem_destroy_waits_and_drops_what_is_left),
 		TEST(test_gem_an_object_that_is_gone_takes_no_job),
