@@ -29,6 +29,9 @@
  * the quire; only gem_create(), gem_destroy() and gem_validate() want the gem for themselves (for
  * the last, movers have to rest as well). No function here is for a signal handler.
  *
+ * A child of fork() has no engine: making things and submitting jobs answer -ENXIO there, and
+ * gem_destroy() is the only other call that it may make.
+ *
  * Errors are -errno; what failed has changed nothing. A deadline is in nanoseconds from now;
  * 0: deadline_ns of the options.
  */

@@ -41,8 +41,8 @@ static void test_A6_A7_a_bound_object_moves_in_every_mode(void **state)
 	rig_end(&rig);
 }
 
-/* What gem is there for: where nobody is asked, what is bound stays, by the name of its bind. */
-static void test_A5_pins_of_who_is_not_asked_stay_and_are_named(void **state)
+/* gem drops its own pins; what somebody else holds stays, by his name and his line. */
+static void test_A7_somebody_elses_pin_stays_and_is_named(void **state)
 {
 	struct rig rig;
 	struct gem_object *object;
@@ -459,7 +459,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_A6_A7_a_bound_object_moves_in_every_mode),
-		TEST(test_A5_pins_of_who_is_not_asked_stay_and_are_named),
+		TEST(test_A7_somebody_elses_pin_stays_and_is_named),
 		TEST(test_A17_plans_ask_for_what_is_mapped_nowhere),
 		TEST(test_A9_the_engine_follows_the_move),
 		TEST(test_A9_without_the_flush_there_are_wrong_bytes),
