@@ -59,7 +59,7 @@ struct ring_options {
 	unsigned slots;		 /* buffers registered at once, 1 to 16384; 0: 1024 */
 	unsigned threads;	 /* of that back end, 1 to 64: as many I/Os run at once; 0: 4 */
 	uint64_t memlock;	 /* bytes to register at most; 0: what RLIMIT_MEMLOCK allows */
-	uint64_t quiesce_ns;	 /* how long a move in mode SYNC waits for I/O; 0: one second */
+	uint64_t quiesce_ns;	 /* a move in mode SYNC and ring_destroy() wait so long; 0: 1 s */
 	/*
 	 * Called by the isolate op, in the mover's thread, with the folio isolated: from now on and
 	 * until it has moved or is put back it is "on the move". ring_folio_buffer() says which
@@ -80,11 +80,11 @@ QUIRE_MUST_USE int ring_create(struct quire *quire, const struct ring_options *o
 
 /*
  * Puts every buffer and ends the owner. Nobody may use the ring any more; movers may still be at
- * its folios. I/O in flight, movers and readers are waited for, one second at most. To be called
+ * its folios. I/O in flight, movers and readers are waited for, quiesce_ns at most. To be called
  * before quire_destroy().
  * -EBUSY    I/O is still in flight, a request was not waited for, or somebody holds on to a folio:
  *           call again
- * -EDEADLK  inside of an op or of a request's done()
+ * -EDEADLK  inside of an op, a hook, or a request's done()
  * destroy(NULL) is 0.
  */
 int ring_destroy(struct ring *ring);
@@ -153,7 +153,7 @@ struct ring_io {
  * nor for a move. Several on one buffer run in any order. With done, request is NULL; without, it
  * must be waited for.
  * -EINVAL  at + bytes is past the buffer's end, or neither or both of done and request
- * -ESTALE  the buffer was put     -EAGAIN  as many requests as there are entries
+ * -ESTALE  the buffer was put     -EAGAIN  as many requests as there are entries     -ENOMEM
  * All else is the request's result, -EBADF for one.
  */
 QUIRE_MUST_USE int ring_read(struct ring *ring, const struct ring_io *io,
@@ -164,7 +164,7 @@ QUIRE_MUST_USE int ring_write(struct ring *ring, const struct ring_io *io,
 /*
  * Waits until a request has completed, fills *result (may be NULL) as far as its size goes, and
  * gives the request back: it may not be used afterwards.
- * -ETIMEDOUT  not within deadline_ns: wait again     -EDEADLK  in a done()
+ * -ETIMEDOUT  not within deadline_ns: wait again     -EDEADLK  in a done() or a hook
  */
 int ring_wait(struct ring_request *request, uint64_t deadline_ns, struct ring_result *result);
 
@@ -208,7 +208,8 @@ struct ring_buffer *ring_folio_buffer(const struct quire_folio *folio);
 	X(update_failures, "registrations lost after a move")                                      \
 	X(over_limit, "buffers not registered, the limit being reached")                           \
 	X(over_slots, "buffers not registered, all slots being taken")                             \
-	X(register_failures, "buffers whose first registration failed")
+	X(register_failures, "buffers whose first registration failed")                            \
+	X(slots_stuck, "slots given up, the kernel not letting go of what they held")
 
 struct ring_stats {
 	size_t size;		   /* sizeof(struct ring_stats) */
