@@ -306,6 +306,21 @@ bool ring_hold_locked(struct ring_buffer *b, const void *holder, uint64_t deadli
 	return true;
 }
 
+struct quire_fence *ring_fence_locked(struct ring_buffer *b)
+{
+	if (!b->fence && quire_fence_create(b->ring->quire, "I/O in flight", &b->fence))
+		b->fence = NULL;
+	return b->fence;
+}
+
+static void tell(struct quire_fence *fence)
+{
+	if (!fence)
+		return;
+	quire_fence_signal(fence);
+	quire_fence_put(fence);
+}
+
 /*
  * The end of a buffer that was put: its registration, its pin, its folio. A mover may have the
  * folio still, and then waits, or is about to hold the buffer; the free op comes after that.
@@ -315,6 +330,7 @@ static void end_buffer_unlock(struct ring_buffer *b)
 	struct ring *ring = b->ring;
 	struct quire_folio *folio = b->folio;
 	struct quire_pin *pin = b->pin;
+	struct quire_fence *fence;
 	bool emptied = true;
 
 	b->stops++;
@@ -330,8 +346,11 @@ static void end_buffer_unlock(struct ring_buffer *b)
 	b->holder = NULL;
 	b->stops--;
 	b->gone = true;
+	fence = b->fence;
+	b->fence = NULL;
 	pthread_cond_broadcast(&ring->calm);
 	pthread_mutex_unlock(&ring->lock);
+	tell(fence);
 	quire_folio_put(folio);
 }
 
@@ -339,13 +358,13 @@ void ring_go_on_unlock(struct ring_buffer *b)
 {
 	struct ring *ring = b->ring;
 	struct ring_request *chain = NULL;
-	bool tell = false;
+	struct quire_fence *fence = NULL;
 
 	if (b->stops)
 		pthread_cond_broadcast(&ring->calm);
-	if (b->refused && !b->flying && !b->holder) {
-		b->refused = false;
-		tell = true;
+	if (!b->flying && !b->holder) {
+		fence = b->fence;
+		b->fence = NULL;
 	}
 	if (b->closed && !b->gone && !b->outstanding && !b->holder) {
 		end_buffer_unlock(b);
@@ -355,8 +374,7 @@ void ring_go_on_unlock(struct ring_buffer *b)
 		pthread_mutex_unlock(&ring->lock);
 		ring_start(chain);
 	}
-	if (tell)
-		quire_movable_again(ring->quire);
+	tell(fence);
 }
 
 void ring_let_go(struct ring_buffer *b)

@@ -71,7 +71,8 @@ struct ring_buffer {
 	bool closed;   /* was put: no more requests */
 	bool gone;     /* closed, and nothing of it is left but the folio and its movers */
 	bool lost;     /* its registration failed after a move */
-	bool refused;  /* an op has said that I/O is in flight: its end is to be told */
+	/* An op has said that I/O is in flight; this is how its end is told. */
+	struct quire_fence *fence;
 };
 
 struct ring_buffer_chunk;
@@ -173,6 +174,9 @@ void ring_go_on_unlock(struct ring_buffer *buffer);
 void ring_register(struct ring_buffer *buffer);
 /* The holder's. The pin was dropped and the buffer has moved, or has not: as it was, there. */
 void ring_register_again(struct ring_buffer *buffer, bool moved);
+
+/* For an op that cannot have it now: what to wait for, NULL for want of memory. The buffer's. */
+struct quire_fence *ring_fence_locked(struct ring_buffer *buffer);
 
 /* For the free op. */
 void ring_buffer_free_locked(struct ring_buffer *buffer);

@@ -3,8 +3,9 @@
  * ops.c: what the ring says when one of its folios is to move.
  *
  * isolate   In the modes that do not wait for I/O, a buffer with I/O in flight is not to be had,
- *           and that is known before a destination is looked for: -EAGAIN. In mode SYNC it is;
- *           I/O goes on until migrate.
+ *           and that is known before a destination is looked for: -EAGAIN, with a fence that is
+ *           signaled once nothing is in flight. In mode SYNC it is to be had; I/O goes on until
+ *           migrate.
  * migrate   Stops every buffer of the batch first, so that no new I/O is started on the last while
  *           the first is waited for; then has each for itself, waiting by mode, and leaves out what
  *           is not to be had; drops its own pins; commits; registers anew what has moved; lets all
@@ -19,11 +20,17 @@
 
 #include <errno.h>
 
-/* I/O in flight: -EAGAIN, and its end will be told. */
-static int busy_locked(struct ring_buffer *b)
+/*
+ * I/O in flight: -EAGAIN, and the fence of its end. Without memory for a fence the mover tries
+ * again after a while.
+ */
+static int busy_locked(struct ring_buffer *b, struct quire_folio *folio)
 {
-	b->refused = true;
+	struct quire_fence *fence = ring_fence_locked(b);
+
 	b->ring->stats.busy++;
+	if (fence)
+		(void)quire_op_wait(folio, fence);
 	return -EAGAIN;
 }
 
@@ -35,7 +42,7 @@ static int op_isolate(struct quire_folio *folio, enum quire_mode mode, void *arg
 
 	pthread_mutex_lock(&ring->lock);
 	if (mode != QUIRE_SYNC && b->flying) {
-		rc = busy_locked(b);
+		rc = busy_locked(b, folio);
 		goto unlock;
 	}
 	ring->stats.unbalanced += b->isolated;
@@ -60,7 +67,8 @@ static void hold_all(struct ring *ring, struct quire_batch *batch, uint64_t dead
 	size_t n = quire_batch_count(batch);
 
 	for (size_t i = 0; i < n; i++) {
-		struct ring_buffer *b = quire_folio_private(quire_batch_folio(batch, i));
+		struct quire_folio *folio = quire_batch_folio(batch, i);
+		struct ring_buffer *b = quire_folio_private(folio);
 		bool waits;
 
 		pthread_mutex_lock(&ring->lock);
@@ -73,7 +81,7 @@ static void hold_all(struct ring *ring, struct quire_batch *batch, uint64_t dead
 			continue;
 		}
 		ring->stats.quiesce_timeouts += waits;
-		(void)quire_batch_skip(batch, i, busy_locked(b));
+		(void)quire_batch_skip(batch, i, busy_locked(b, folio));
 		b->stops--;
 		ring_go_on_unlock(b);
 	}

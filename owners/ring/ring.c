@@ -5,7 +5,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,11 +180,11 @@ int ring_destroy(struct ring *ring)
 	pthread_mutex_unlock(&ring->lock);
 	if (!idle)
 		return -EBUSY;
-	/* -EBUSY: folios freed wait for a reader to leave, or a mover has a reference still */
-	while ((rc = quire_owner_destroy(ring->owner)) == -EBUSY && ring_deadline(0) < deadline) {
-		quire_reclaim(ring->quire);
-		sched_yield();
-	}
+	/* movers come to their end; what others still hold on to needs no ops and no ring */
+	rc = quire_owner_detach(ring->owner, ring->quiesce_ns, NULL);
+	if (rc && rc != -ENOENT) /* detached by the caller */
+		return rc == -ETIMEDOUT ? -EBUSY : rc;
+	rc = quire_owner_destroy(ring->owner);
 	if (rc)
 		return rc;
 	ring->backend->close(ring->state);

@@ -80,10 +80,9 @@ QUIRE_MUST_USE int ring_create(struct quire *quire, const struct ring_options *o
 
 /*
  * Puts every buffer and ends the owner. Nobody may use the ring any more; movers may still be at
- * its folios. I/O in flight, movers and readers are waited for, quiesce_ns at most. To be called
- * before quire_destroy().
- * -EBUSY    I/O is still in flight, a request was not waited for, or somebody holds on to a folio:
- *           call again
+ * its folios. I/O in flight and movers are waited for, quiesce_ns at most. A folio that somebody
+ * else has a reference on stays, and is nobody's. To be called before quire_destroy().
+ * -EBUSY    I/O is still in flight, a request was not waited for, or an op runs: call again
  * -EDEADLK  inside of an op, a hook, or a request's done()
  * destroy(NULL) is 0.
  */
@@ -200,7 +199,7 @@ struct ring_buffer *ring_folio_buffer(const struct quire_folio *folio);
 	X(putbacks, "isolations that were put back")                                               \
 	X(freed_isolated, "isolations that ended in the folio's free")                             \
 	X(unbalanced, "ops called against the contract: always 0")                                 \
-	X(busy, "answers of an op that I/O is in flight")                                          \
+	X(busy, "answers of an op that I/O is in flight, with a fence")                            \
 	X(quiesced, "buffers whose I/O in flight a move has waited for")                           \
 	X(quiesce_timeouts, "such waits that came to their end first")                             \
 	X(registrations, "registrations made, those after moves among them")                       \

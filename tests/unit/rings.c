@@ -2,8 +2,12 @@
 #include "rings.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+/* What these tests register at once. */
+#define NEEDED (4u << 20)
 
 const enum kind kind_uring = KIND_URING;
 const enum kind kind_threads = KIND_THREADS;
@@ -102,6 +106,12 @@ void rig_start(struct rig *rig, void **state, const struct ring_options *options
 	assert_int_equal(ring_create_with(rig->q, &o, first, &ring_backend_threads, &rig->ring), 0);
 	if (kind == KIND_URING && !ring_is_uring(rig->ring)) {
 		printf("# skipped: %s\n", ring_backend(rig->ring));
+		assert_int_equal(ring_destroy(rig->ring), 0);
+		end_quire(rig->q);
+		skip();
+	}
+	if (kind == KIND_URING && !o.memlock && rig->ring->memlock < NEEDED) {
+		printf("# skipped: RLIMIT_MEMLOCK is %" PRIu64 " bytes\n", rig->ring->memlock);
 		assert_int_equal(ring_destroy(rig->ring), 0);
 		end_quire(rig->q);
 		skip();
