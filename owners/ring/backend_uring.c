@@ -10,7 +10,10 @@
  * What is registered is a range of addresses, and behind it the pages that were there at that
  * moment. base[] says which addresses, for each slot: requests are made from it, not from where the
  * folio is, as is right as long as every move is followed by a bind. A slot's base is written while
- * nothing flies on it and read by whoever starts a request; the ring's lock is between the two.
+ * nothing flies on it, by whoever has the buffer to himself.
+ *
+ * A request goes from who submits it to who reaps it through the kernel, which orders the two, but
+ * that is nothing that C knows of: `handed` is stored by the one and loaded by the other.
  */
 #include "internal.h"
 
@@ -61,8 +64,12 @@ static void *reaper(void *arg)
 		io_uring_cqe_seen(&u->ring, cqe);
 		if (data == &told_to_stop)
 			return NULL;
-		if (data != &nobodys)
-			ring_complete(data, code);
+		if (data != &nobodys) {
+			struct ring_request *r = data;
+
+			(void)__atomic_load_n(&r->handed, __ATOMIC_ACQUIRE); /* uring_start()'s */
+			ring_complete(r, code);
+		}
 	}
 }
 
@@ -106,6 +113,8 @@ static int uring_start(void *state, struct ring_request *r)
 	else
 		io_uring_prep_read(sqe, r->fd, r->address, bytes, r->offset);
 	io_uring_sqe_set_data(sqe, r);
+	/* release: all that was read of it and of base[] is before whoever completes it */
+	__atomic_store_n(&r->handed, 1, __ATOMIC_RELEASE);
 	rc = submit_locked(u, sqe);
 out:
 	pthread_mutex_unlock(&u->submit);

@@ -38,9 +38,10 @@ struct ring_request {
 	uint64_t offset;
 	size_t at;
 	size_t bytes;
-	uint32_t slot; /* NO_SLOT: by address */
-	char *address; /* of its first byte, while it flies */
-	int error;     /* it could not be started */
+	uint32_t slot;	 /* NO_SLOT: by address */
+	char *address;	 /* of its first byte, while it flies */
+	int error;	 /* it could not be started */
+	unsigned handed; /* atomic; the back end's own */
 	void (*done)(void *arg, const struct ring_result *result);
 	void *arg;
 	uint64_t isolations; /* of the buffer, when it was submitted */

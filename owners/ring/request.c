@@ -148,15 +148,16 @@ static void call_done(struct ring *ring, void (*done)(void *arg, const struct ri
 
 void ring_complete(struct ring_request *r, long code)
 {
-	void (*done)(void *arg, const struct ring_result *result) = r->done;
+	void (*done)(void *arg, const struct ring_result *result);
 	struct ring_result result;
 	struct ring *ring = r->ring;
 	struct ring_buffer *b;
-	void *arg = r->arg;
+	void *arg;
 
-	RING_POINT("ring:completing", r);
 	pthread_mutex_lock(&ring->lock);
 	b = r->buffer;
+	done = r->done;
+	arg = r->arg;
 	r->result.code = code;
 	r->result.overlapped = r->on_the_move || b->isolations != r->isolations;
 	count_locked(ring, r);

@@ -238,13 +238,13 @@ struct ring_result io_now(struct rig *rig, bool write, const struct ring_io *io)
 	return wait_for(request);
 }
 
-struct ring_request *read_pipe(struct rig *rig, struct ring_buffer *b, size_t n)
+struct ring_request *read_pipe(struct rig *rig, struct ring_buffer *b, size_t at, size_t n)
 {
 	struct ring_request *request = NULL;
 
 	assert_int_equal(ring_read(rig->ring,
 				   RING_IO(.buffer = b, .fd = rig->pipe[0], .offset = RING_STREAM,
-					   .bytes = n),
+					   .at = at, .bytes = n),
 				   &request),
 			 0);
 	assert_false(ring_done(request));

@@ -66,8 +66,8 @@ uint32_t buffer_frame(struct ring_buffer *buffer);
 
 /* Submits, waits, returns the result. */
 struct ring_result io_now(struct rig *rig, bool write, const struct ring_io *io);
-/* Submits a read of n bytes of the pipe to the buffer's beginning: in flight until fed. */
-struct ring_request *read_pipe(struct rig *rig, struct ring_buffer *buffer, size_t n);
+/* Submits a read of n bytes of the pipe into the buffer: in flight until fed. */
+struct ring_request *read_pipe(struct rig *rig, struct ring_buffer *buffer, size_t at, size_t n);
 /* Gives the pipe n bytes of content_write(cookie). */
 void feed(struct rig *rig, uint64_t cookie, size_t n);
 struct ring_result wait_for(struct ring_request *request);

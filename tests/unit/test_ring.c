@@ -231,7 +231,7 @@ static void test_ring_as_many_requests_as_entries(void **state)
 	rig_start(&rig, state, RING_OPTIONS(.entries = 8, .threads = 8));
 	b = buffer_of(&rig, 0);
 	for (unsigned i = 0; i < 8; i++)
-		request[i] = read_pipe(&rig, b, 8);
+		request[i] = read_pipe(&rig, b, i * 8, 8);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(ring_read(rig.ring, RING_IO(.buffer = b, .fd = rig.file), &more),
 				 -EAGAIN);
@@ -249,7 +249,7 @@ static void test_ring_a_wait_has_a_deadline(void **state)
 	struct rig rig;
 
 	rig_start(&rig, state, NULL);
-	request = read_pipe(&rig, buffer_of(&rig, 0), 8);
+	request = read_pipe(&rig, buffer_of(&rig, 0), 0, 8);
 	assert_int_equal(ring_wait(request, 1, NULL), -ETIMEDOUT);
 	assert_int_equal(ring_wait(request, 0, NULL), -ETIMEDOUT);
 	feed(&rig, 1, 8);
@@ -329,7 +329,7 @@ static void test_ring_done_must_not_wait(void **state)
 
 	rig_start(&rig, state, NULL);
 	b = buffer_of(&rig, 0);
-	w.other = read_pipe(&rig, b, 8);
+	w.other = read_pipe(&rig, b, 8, 8);
 	gate_init(&w.end);
 	assert_int_equal(ring_read(rig.ring,
 				   RING_IO(.buffer = b, .fd = rig.file, .bytes = 1,
@@ -354,8 +354,8 @@ static void test_ring_put_with_io_in_flight(void **state)
 
 	rig_start(&rig, state, NULL);
 	b = buffer_of(&rig, 0);
-	request[0] = read_pipe(&rig, b, 8);
-	request[1] = read_pipe(&rig, b, 8);
+	request[0] = read_pipe(&rig, b, 0, 8);
+	request[1] = read_pipe(&rig, b, 8, 8);
 	ring_buffer_put(b);
 	assert_int_equal(ring_read(rig.ring, RING_IO(.buffer = b, .fd = rig.file), &refused),
 			 -ESTALE);
@@ -373,7 +373,7 @@ static void test_ring_destroy_waits_and_can_be_tried_again(void **state)
 	struct rig rig;
 
 	rig_start(&rig, state, RING_OPTIONS(.quiesce_ns = 1));
-	request = read_pipe(&rig, buffer_of(&rig, 0), 8);
+	request = read_pipe(&rig, buffer_of(&rig, 0), 0, 8);
 	assert_int_equal(ring_destroy(rig.ring), -EBUSY); /* in flight */
 	feed(&rig, 1, 8);
 	while (!ring_done(request))

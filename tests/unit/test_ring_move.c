@@ -28,7 +28,7 @@ static void flight_start(struct flight *f, void **state, const struct ring_optio
 	assert_int_equal(ring_buffer_registered(f->b), FULL(&f->rig));
 	buffer_fill(f->b, 1);
 	f->old = buffer_frame(f->b);
-	f->request = read_pipe(&f->rig, f->b, 512);
+	f->request = read_pipe(&f->rig, f->b, 0, 512);
 }
 
 /* The 512 bytes have come, to where the buffer is; the others are as they were. */
@@ -565,11 +565,12 @@ static void test_ring_one_busy_buffer_holds_up_no_other(void **state)
 		buffer_fill(b[i], i);
 		moves[i] = (struct quire_move){ .folio = ring_buffer_folio(b[i]) };
 	}
-	request = read_pipe(&rig, b[5], 8);
+	request = read_pipe(&rig, b[5], 0, 8);
 	assert_int_equal(quire_move_folios(rig.q, moves, COUNT_OF(b), QUIRE_SYNC, 1), 1);
 	for (size_t i = 0; i < COUNT_OF(b); i++) {
 		assert_int_equal(moves[i].code, i == 5 ? -EAGAIN : 0);
-		assert_true(buffer_holds(b[i], i));
+		if (i != 5)
+			assert_true(buffer_holds(b[i], i));
 	}
 	assert_int_equal(moves[5].who.why, QUIRE_REASON_FENCE);
 	quire_fence_put(moves[5].wait);
