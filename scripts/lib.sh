@@ -37,6 +37,7 @@ build_needs() {
 		lib libzstd libzstd-dev
 		lib cmocka libcmocka-dev
 		lib jansson libjansson-dev
+		lib liburing liburing-dev
 	EOF
 }
 
