@@ -31,7 +31,9 @@ extern int (*os_fail_hook)(const char *call);
 extern uint64_t os_clock_override;
 static inline int os_fail(const char *call)
 {
-	return os_fail_hook ? os_fail_hook(call) : 0;
+	int (*hook)(const char *) = __atomic_load_n(&os_fail_hook, __ATOMIC_ACQUIRE);
+
+	return hook ? hook(call) : 0;
 }
 #else
 #define os_fail(call) 0

@@ -145,7 +145,6 @@ static void client_answer(struct quire_server *s, struct client *c)
 	static const char asked[] = "quire 1 explain\n";
 
 	if (c->got >= sizeof(asked) - 1 && !memcmp(c->request, asked, sizeof(asked) - 1)) {
-		SYNC_POINT("serve:asked", s);
 		answer_make(s->q, os_clock_ns() + LOOK_NS, &s->stop, &s->look, &c->answer);
 	} else {
 		answer_error(&c->answer, "this server understands: quire 1 explain");
@@ -252,7 +251,6 @@ static void *serve(void *arg)
 			.want = OS_READ,
 		};
 		polls[CLIENTS + 1] = (struct os_poll){ .fd = s->event, .want = OS_READ };
-		SYNC_POINT("serve:poll", s);
 		if (os_poll(polls, CLIENTS + 2, time_left(s, os_clock_ns())))
 			memset(polls, 0, sizeof(polls)); /* nothing is ready */
 		began = os_clock_ns();
