@@ -160,6 +160,25 @@ static void short_pin(struct quire *q, struct thread *t, unsigned i, struct look
 	hold_add(look, &h, owner ? owner->name : nobody);
 }
 
+/* An op that runs: of an owner of this instance, or it has no row. */
+static void running_op(struct thread *t, unsigned i, struct look *look)
+{
+	const struct quire_owner *id = load_acquire(&t->op[i].owner);
+	const struct look_owner *owner = id ? owner_row(look, id) : NULL;
+	const char *name = load_relaxed(&t->op[i].name);
+
+	if (!owner || !name)
+		return;
+	hold_add(look,
+		 &(struct look_hold){
+			 .id = id,
+			 .site = name,
+			 .why = QUIRE_REASON_OWNER_BUSY,
+			 .thread = load_relaxed(&t->tid),
+		 },
+		 owner->name);
+}
+
 static void threads_look(struct quire *q, struct look *look)
 {
 	uint64_t epoch = load_acquire(&quire_epoch_), entered;
@@ -171,6 +190,8 @@ static void threads_look(struct quire *q, struct look *look)
 			continue;
 		for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++)
 			short_pin(q, t, i, look);
+		for (unsigned i = 0; i < OPS_NAMED; i++)
+			running_op(t, i, look);
 		/* A reader in the current epoch is in nobody's way yet. */
 		entered = load_acquire(&t->pub.epoch);
 		if (entered && entered < epoch)

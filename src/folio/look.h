@@ -30,7 +30,7 @@ struct look_owner {
 	uint64_t pinned; /* folios of them with named pins */
 };
 
-/* Pins that look alike, or readers. */
+/* Pins that look alike, readers, or ops that run: then the site is the op's name. */
 struct look_hold {
 	const struct quire_owner *id; /* whose pins; never followed */
 	char owner[64];
