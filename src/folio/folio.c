@@ -136,8 +136,9 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 		node_free(q->node, args.order, frame);
 		return -ENOMEM;
 	}
-	folio->owner_ = owner;
-	folio->pins_ = NULL;
+	/* atomic: a look (look.h) may be at the descriptor, for what it was */
+	store_relaxed(&folio->owner_, owner);
+	store_relaxed(&folio->pins_, NULL);
 	store_relaxed(&folio->private_, args.private_data);
 	store_relaxed(&folio->link_, NULL);
 	fetch_add(&owner->folios, 1u);

@@ -11,7 +11,7 @@
  *
  * The states of the word, and what may change it: states.def.
  *
- * Lock order: reclaim -> pins -> table -> node; owners alone. No lock is held while an op runs.
+ * Lock order: reclaim -> pins -> table -> node; records -> owners. No lock is held in an op.
  */
 #ifndef QUIRE_SRC_FOLIO_FOLIOS_H
 #define QUIRE_SRC_FOLIO_FOLIOS_H
@@ -206,6 +206,19 @@ void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,
 /* The same for a short pin in slot i of thread t. */
 void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 		   struct quire_blocker *who);
+
+/* How long ago a mover, or a look, first met the pin that stands in slot i of t. */
+uint64_t slot_age(struct thread *t, unsigned i, struct quire_folio *folio, const char *site);
+
+/* The named pins of a folio, between lock and unlock; what is looked at says why it stays. */
+struct pin_look {
+	enum quire_reason why;
+	bool fixed; /* no migrate op can be expected to drop it */
+};
+void pins_lock(struct quire *q, const struct quire_folio *folio);
+void pins_unlock(struct quire *q, const struct quire_folio *folio);
+const struct quire_pin *pins_first(const struct quire_folio *folio);
+void pin_look(const struct quire_pin *pin, struct pin_look *look);
 
 /* Spilled pins of threads that are gone: how many; dropped, which is what ends them. */
 uint64_t pins_gone(struct quire *q);

@@ -307,8 +307,9 @@ void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,
 	who->code = code;
 }
 
-static uint64_t met_age(struct pin_met *met, struct quire_folio *folio, const char *site)
+uint64_t slot_age(struct thread *t, unsigned i, struct quire_folio *folio, const char *site)
 {
+	struct pin_met *met = &t->met[i];
 	uint64_t now = os_clock_coarse_ns(), since;
 
 	if (load_relaxed(&met->folio) == folio && load_relaxed(&met->site) == site) {
@@ -331,7 +332,7 @@ void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 		       who);
 	who->site = site ? site : "";
 	who->thread = load_relaxed(&t->tid);
-	who->age_ns = met_age(&t->met[i], folio, who->site);
+	who->age_ns = slot_age(t, i, folio, who->site);
 }
 
 static bool short_pinned_by(struct quire_folio *folio, struct quire_blocker *who)
@@ -397,6 +398,35 @@ static bool pin_is_fixed(const struct quire_pin *pin)
 	       owner_detached(pin->owner);
 }
 
+static enum quire_reason pin_why(const struct quire_pin *pin)
+{
+	if (pin_is_gone(pin))
+		return QUIRE_REASON_THREAD_GONE;
+	return pin->spilled ? QUIRE_REASON_SHORT_PIN : QUIRE_REASON_LONG_PIN;
+}
+
+void pins_lock(struct quire *q, const struct quire_folio *folio)
+{
+	pthread_mutex_lock(pin_lock(q->folios, folio));
+}
+
+void pins_unlock(struct quire *q, const struct quire_folio *folio)
+{
+	pthread_mutex_unlock(pin_lock(q->folios, folio));
+}
+
+/* Atomic, since a folio that is made anew starts its list without the lock. */
+const struct quire_pin *pins_first(const struct quire_folio *folio)
+{
+	return load_acquire(&folio->pins_);
+}
+
+void pin_look(const struct quire_pin *pin, struct pin_look *look)
+{
+	look->why = pin_why(pin);
+	look->fixed = pin_is_fixed(pin);
+}
+
 bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
 			  struct quire_blocker *who)
 {
@@ -413,11 +443,7 @@ bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed
 			break;
 	if (pin) {
 		now = os_clock_coarse_ns();
-		folio_describe(folio,
-			       pin_is_gone(pin) ? QUIRE_REASON_THREAD_GONE
-			       : pin->spilled	? QUIRE_REASON_SHORT_PIN
-						: QUIRE_REASON_LONG_PIN,
-			       -EAGAIN, who);
+		folio_describe(folio, pin_why(pin), -EAGAIN, who);
 		who->owner = pin->owner->name;
 		who->site = pin->site;
 		who->thread = pin->tid;

@@ -38,7 +38,7 @@ void quire_fault_arm_(const char *point, uint64_t nth, int err)
 	fault.err = err;
 	fault.passed = 0;
 	store_release(&fault.fired, "");
-	os_fail_hook = quire_fault_;
+	store_release(&os_fail_hook, quire_fault_);
 	store_release(&fault.nth, nth);
 }
 

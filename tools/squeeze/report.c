@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT 32	     /* room for a number in words */
+#include "text.h"
+
 #define STAY_LINES 6 /* groups of what stays that are listed */
 
 void report_fail(struct report *r, const char *format, ...)
@@ -24,83 +25,26 @@ void report_fail(struct report *r, const char *format, ...)
 	va_end(args);
 }
 
-/* 1234567 as 1,234,567. */
-static const char *count(char text[TEXT], uint64_t n)
-{
-	char plain[TEXT];
-	int len = snprintf(plain, sizeof(plain), "%" PRIu64, n), at = 0;
-
-	for (int i = 0; i < len; i++) {
-		if (i && (len - i) % 3 == 0)
-			text[at++] = ',';
-		text[at++] = plain[i];
-	}
-	text[at] = '\0';
-	return text;
-}
-
-static const char *size(char text[TEXT], uint64_t bytes)
-{
-	char n[TEXT];
-
-	if (bytes >= 10u << 20)
-		snprintf(text, TEXT, "%.20s MiB", count(n, (bytes + (1u << 19)) >> 20));
-	else if (bytes >= 1u << 20)
-		snprintf(text, TEXT, "%.1f MiB", (double)bytes / (1u << 20));
-	else
-		snprintf(text, TEXT, "%" PRIu64 " KiB", bytes >> 10);
-	return text;
-}
-
-static const char *rough(char text[TEXT], uint64_t n)
-{
-	if (n < 10000)
-		return count(text, n);
-	if (n < 1000000)
-		snprintf(text, TEXT, "%" PRIu64 " k", n / 1000);
-	else
-		snprintf(text, TEXT, "%.1f M", (double)n / 1e6);
-	return text;
-}
-
-static const char *duration(char text[TEXT], double seconds)
-{
-	if (seconds < 1e-3)
-		snprintf(text, TEXT, "%.0f us", seconds * 1e6);
-	else if (seconds < 0.01)
-		snprintf(text, TEXT, "%.1f ms", seconds * 1e3);
-	else if (seconds < 1)
-		snprintf(text, TEXT, "%.2f s", seconds);
-	else
-		snprintf(text, TEXT, "%.1f s", seconds);
-	return text;
-}
-
-static const char *s_of(uint64_t n)
-{
-	return n == 1 ? "" : "s";
-}
-
 void report_head(const struct report *r)
 {
 	char live[TEXT], blocks[TEXT], refusing[TEXT];
 
 	printf("layout   %s: %s live in %s block%s of 2 MiB (%.0f %%)\n", r->name,
-	       size(live, r->live_bytes), count(blocks, r->blocks), s_of(r->blocks),
+	       text_size(live, r->live_bytes), text_count(blocks, r->blocks), text_s(r->blocks),
 	       100.0 * (double)r->live_bytes / ((double)r->blocks * (2 << 20)));
 	printf("in use   %g %% of live pages, %s more refuse to move (seed %" PRIu64 ")\n",
-	       r->options->pins, count(refusing, r->refusing), r->options->seed);
+	       r->options->pins, text_count(refusing, r->refusing), r->options->seed);
 	fflush(stdout);
 }
 
 static const char *side_runs(char text[TEXT], const struct report_side *s)
 {
-	return s->known ? count(text, s->runs) : "-";
+	return s->known ? text_count(text, s->runs) : "-";
 }
 
 static const char *side_bytes(char text[TEXT], const struct report_side *s)
 {
-	return s->known ? size(text, s->bytes) : "-";
+	return s->known ? text_size(text, s->bytes) : "-";
 }
 
 static void text_load(const struct report *r)
@@ -112,11 +56,12 @@ static void text_load(const struct report *r)
 		return;
 	}
 	printf("under load  %s access%s to pages on the move, %s wrong byte%s",
-	       rough(accesses, r->load.accesses), r->load.accesses == 1 ? "" : "es",
-	       count(wrong, r->wrong), s_of(r->wrong));
+	       text_rough(accesses, r->load.accesses), r->load.accesses == 1 ? "" : "es",
+	       text_count(wrong, r->wrong), text_s(r->wrong));
 	if (r->load.accesses)
 		printf("; a stall p99.9 %s",
-		       duration(stall, 1e-9 * (double)histogram_quantile(&r->load.stalls, 0.999)));
+		       text_duration(stall,
+				     1e-9 * (double)histogram_quantile(&r->load.stalls, 0.999)));
 	putchar('\n');
 }
 
@@ -134,16 +79,17 @@ static void text_stays(const struct report *r)
 			more += g->folios;
 			continue;
 		}
-		printf("%-11s %s page%s of %s, ", i ? "" : "stays", count(folios, g->folios),
-		       s_of(g->folios), *g->owner ? g->owner : "nobody known");
+		printf("%-11s %s page%s of %s, ", i ? "" : "stays", text_count(folios, g->folios),
+		       text_s(g->folios), *g->owner ? g->owner : "nobody known");
 		if (*g->site)
 			printf("pinned at %s, %s\n", g->site,
-			       duration(age, 1e-9 * (double)g->age_ns));
+			       text_duration(age, 1e-9 * (double)g->age_ns));
 		else
 			printf("%s\n", g->reason);
 	}
 	if (more)
-		printf("%-11s %s page%s for other reasons\n", "", count(folios, more), s_of(more));
+		printf("%-11s %s page%s for other reasons\n", "", text_count(folios, more),
+		       text_s(more));
 }
 
 static void text_speed(const struct report *r)
@@ -159,7 +105,7 @@ static void text_speed(const struct report *r)
 		puts("no page had to move, so nothing was tried under load");
 		return;
 	}
-	printf("%s moving", duration(took, r->seconds));
+	printf("%s moving", text_duration(took, r->seconds));
 	if (r->seconds > 0 && r->quire.bytes >= 1u << 20) { /* less says nothing about a rate */
 		speed = (double)r->quire.bytes / r->seconds;
 		printf(", %.1f GB/s", speed / 1e9);

@@ -559,7 +559,7 @@ static void print(struct squeeze *s)
 		term_heat(&s->term, "before", s->before, blocks);
 		term_gap(&s->term);
 		term_heat(&s->term, "after", s->after, blocks);
-		term_legend(&s->term, blocks);
+		term_legend(&s->term, blocks, 1, "stays");
 	}
 	report_text(r);
 }

@@ -3,8 +3,8 @@
  * term.h: what is only for eyes: a progress bar on stderr, heat maps of blocks on stdout. Where the
  * stream is no terminal nothing of it is printed.
  */
-#ifndef SQUEEZE_TERM_H
-#define SQUEEZE_TERM_H
+#ifndef TOOLS_TERM_H
+#define TOOLS_TERM_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ void term_progress(struct term *term, const char *label, uint64_t done, uint64_t
 /* Takes the bar away. */
 void term_clear(struct term *term);
 
-/* One block: frames in use, and whether something in it stays. */
+/* One block, or the mean of some: frames in use, and whether something in it stays. */
 struct heat {
 	uint16_t used;
 	bool stays;
@@ -40,7 +40,8 @@ void term_heat(const struct term *term, const char *label, const struct heat *he
 /* Prints an empty line between maps. */
 void term_gap(const struct term *term);
 
-/* Prints what the cells mean. */
-void term_legend(const struct term *term, size_t blocks);
+/* Prints what the cells mean, where each entry of the map stands for so many blocks; what a
+ * page does that is marked. */
+void term_legend(const struct term *term, size_t entries, size_t blocks_each, const char *does);
 
 #endif

@@ -181,21 +181,18 @@ void term_gap(const struct term *t)
 		putchar('\n');
 }
 
-void term_legend(const struct term *t, size_t blocks)
+void term_legend(const struct term *t, size_t entries, size_t blocks_each, const char *does)
 {
 	struct grid g;
 
 	if (!t->map)
 		return;
-	g = grid_of(t, blocks);
+	g = grid_of(t, entries);
 	printf("%-*sfree ", MARGIN, "");
 	for (unsigned s = 0; s < SHADES; s++)
 		cell(t, s);
 	printf("%s full, ", t->colours ? "\033[0m" : "");
 	cell(t, STAYS);
-	printf("%s holds a page that stays; a cell is ", t->colours ? "\033[0m" : "");
-	if (g.per == 1)
-		puts("2 MiB");
-	else
-		printf("%zu MiB\n", 2 * g.per);
+	printf("%s holds a page that %s; a cell is ", t->colours ? "\033[0m" : "", does);
+	printf("%zu MiB\n", 2 * g.per * blocks_each);
 }

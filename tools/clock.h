@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SQUEEZE_CLOCK_H
-#define SQUEEZE_CLOCK_H
+#ifndef TOOLS_CLOCK_H
+#define TOOLS_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
