@@ -149,7 +149,7 @@ void os_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns)
 #endif
 	/* A fault here is a wait without an end: whoever has to wake it had better do so. */
 	(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
-		      fail("os:futex-timeout") ? NULL : &ts, NULL, 0);
+		      os_fail("os:futex-timeout") ? NULL : &ts, NULL, 0);
 }
 
 void os_futex_wake_all(uint32_t *word)
