@@ -23,6 +23,7 @@
 static const struct role *const roles[] = {
 	&kv_role,
 	&gem_role,
+	&ring_role,
 	&guest_role,
 };
 #define ROLES COUNT_OF(roles)
