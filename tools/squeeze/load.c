@@ -378,7 +378,7 @@ int load_create(unsigned threads, struct load **load)
 
 struct arena_hooks load_hooks(struct load *load)
 {
-	const struct arena_hooks hooks = { isolated, load };
+	const struct arena_hooks hooks = { isolated, load, NULL };
 
 	return hooks;
 }

@@ -65,6 +65,69 @@ static void text_load(const struct report *r)
 	putchar('\n');
 }
 
+static void text_owners(const struct report *r)
+{
+	char folios[TEXT], moved[TEXT], tries[TEXT];
+	bool first = true;
+
+	for (size_t i = 0; i < r->nowners; i++) {
+		const struct report_owner *o = &r->owners[i];
+
+		if (!o->folios || !r->quire.known || !strcmp(o->name, "legacy"))
+			continue;
+		printf("%-11s %s: %s page%s, %s moved in %s tr%s\n", first ? "owners" : "", o->name,
+		       text_count(folios, o->folios), text_s(o->folios),
+		       text_count(moved, o->moved), text_count(tries, o->tries),
+		       o->tries == 1 ? "y" : "ies");
+		first = false;
+	}
+}
+
+/* What was made to fail, and how often it did. */
+static void text_inject(const struct report *r)
+{
+	const struct inject *in = &r->options->inject;
+	char times[TEXT], runs[TEXT];
+	const char *and = "";
+
+	if (!in->any)
+		return;
+	printf("%-11s ", "injected");
+	if (in->membarrier_off) {
+		printf("membarrier off");
+		and = ", ";
+	}
+	for (unsigned f = 0; f < INJECT_COUNT; f++) {
+		if (!in->n[f] && !(in->pct[f] > 0))
+			continue;
+		printf("%s%s %s time%s", and, inject_word((enum inject_fault)f),
+		       text_count(times, r->fired[f]), text_s(r->fired[f]));
+		and = ", ";
+	}
+	if (r->given.known)
+		printf("; with those that stay %s is possible", text_count(runs, r->given.runs));
+	putchar('\n');
+}
+
+/* Why what stays does, where there is more than one reason for it. */
+static void text_reasons(const struct report *r)
+{
+	char folios[TEXT];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < QUIRE_REASON_ROOM; i++)
+		n += r->reasons[i] != 0;
+	if (n < 2)
+		return;
+	printf("%-11s ", "reasons");
+	n = 0;
+	for (unsigned i = 0; i < QUIRE_REASON_ROOM; i++)
+		if (r->reasons[i])
+			printf("%s%s %s", n++ ? ", " : "", text_count(folios, r->reasons[i]),
+			       quire_reason_text((enum quire_reason)i));
+	putchar('\n');
+}
+
 static void text_stays(const struct report *r)
 {
 	char folios[TEXT], age[TEXT];
@@ -125,8 +188,11 @@ void report_text(const struct report *r)
 	       side_runs(c, &r->possible));
 	printf(row, "bytes moved", side_bytes(a, &r->without), side_bytes(b, &r->quire),
 	       side_bytes(c, &r->possible));
+	text_owners(r);
 	text_load(r);
+	text_inject(r);
 	text_stays(r);
+	text_reasons(r);
 	switch (r->verdict) {
 	case REPORT_PASS:
 		printf("%-11s ", "PASS");
@@ -174,6 +240,51 @@ static json_t *json_blockers(const struct report *r)
 	return list;
 }
 
+static json_t *json_owners(const struct report *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->nowners; i++) {
+		const struct report_owner *o = &r->owners[i];
+
+		if (o->folios)
+			json_array_append_new(list,
+					      json_pack("{s:s, s:I, s:I, s:I}", "name", o->name,
+							"folios", (json_int_t)o->folios, "moved",
+							(json_int_t)o->moved, "tries",
+							(json_int_t)o->tries));
+	}
+	return list;
+}
+
+static json_t *json_reasons(const struct report *r)
+{
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < QUIRE_REASON_ROOM; i++)
+		if (r->reasons[i])
+			json_object_set_new(o, quire_reason_text((enum quire_reason)i),
+					    json_integer((json_int_t)r->reasons[i]));
+	return o;
+}
+
+static json_t *json_inject(const struct report *r)
+{
+	const struct inject *in = &r->options->inject;
+	json_t *o, *times;
+
+	if (!in->any)
+		return json_null();
+	times = json_object();
+	for (unsigned f = 0; f < INJECT_COUNT; f++)
+		if (in->n[f] || in->pct[f] > 0)
+			json_object_set_new(times, inject_word((enum inject_fault)f),
+					    json_integer((json_int_t)r->fired[f]));
+	o = json_pack("{s:s, s:o, s:o}", "asked", in->text, "times", times, "possible_runs",
+		      number(r->given.known, r->given.runs));
+	return o;
+}
+
 /* A file name may be any bytes; JSON is UTF-8. */
 static json_t *name(const char *file)
 {
@@ -203,7 +314,7 @@ int report_json(const struct report *r)
 			      "in_use", (json_int_t)r->in_use, "refusing", (json_int_t)r->refusing);
 	json_t *rest = json_pack(
 		"{s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o}, "
-		"s:{s:I, s:I, s:o, s:o, s:o}, s:o, s:s}",
+		"s:{s:I, s:I, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:s}",
 		"without_owners", "runs", number(r->without.known, r->without.runs), "bytes_moved",
 		number(r->without.known, r->without.bytes), "quire", "runs",
 		number(ran, r->quire.runs), "bytes_moved", number(ran, r->quire.bytes),
@@ -216,6 +327,7 @@ int report_json(const struct report *r)
 		real(met, micro(&r->load.stalls, 0.5)), "stall_p999_us",
 		real(met, micro(&r->load.stalls, 0.999)), "stall_max_us",
 		real(met, 1e-3 * (double)r->load.stalls.max), "blockers", json_blockers(r),
+		"owners", json_owners(r), "reasons", json_reasons(r), "injected", json_inject(r),
 		"verdict", verdicts[r->verdict]);
 	int err = -ENOMEM;
 

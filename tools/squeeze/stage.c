@@ -11,6 +11,7 @@
 #include "content.h"
 #include "legacy.h"
 #include "random.h"
+#include "watch.h"
 
 /* Steps between two looks at the progress callback; a power of two. */
 #define STEP 2048u
@@ -86,9 +87,6 @@ int stage_init(struct stage *s, const struct layout *layout, double pins_pct, do
 
 	if (choose_holders(s, pins_pct, refuse_pct))
 		goto no_memory;
-	s->expected = calloc(s->held[HOLDER_LEGACY] + 1, sizeof(struct quire_folio *));
-	if (!s->expected)
-		goto no_memory;
 	return 0;
 
 no_memory:
@@ -108,7 +106,6 @@ void stage_finish(struct stage *s)
 	free(s->things);
 	free(s->first);
 	free(s->sequence);
-	free(s->expected);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -131,47 +128,55 @@ enum holder arena_holder(const struct arena *a, const struct thing *t)
 								      : HOLDER_FILLER;
 }
 
-static void kv_isolated(void *arg, struct quire_folio *folio)
+const char *holder_name(enum holder h)
 {
-	struct arena *a = arg;
-	uint64_t key;
+	static const char *const names[HOLDERS] = { "kv", "filler", "busy", "legacy" };
 
-	if (kv_folio_key(folio, &key) || key >= a->stage->n)
-		return;
-	__atomic_store_n(&a->stage->things[key].folio, folio, __ATOMIC_RELEASE);
-	if (a->hooks.isolated)
-		a->hooks.isolated(a->hooks.arg, (size_t)key);
+	return names[h];
 }
 
-static void busy_isolated(void *arg, size_t unit)
+static void isolated(void *arg, uint32_t thing, struct quire_folio *folio)
 {
 	struct arena *a = arg;
 
+	__atomic_store_n(&a->stage->things[thing].folio, folio, __ATOMIC_RELEASE);
 	if (a->hooks.isolated)
-		a->hooks.isolated(a->hooks.arg, a->busy_things[unit]);
+		a->hooks.isolated(a->hooks.arg, thing);
+}
+
+static int make_watch(struct arena *a)
+{
+	const struct stage *s = a->stage;
+	const struct watch_options options = {
+		.frames = s->blocks * QUIRE_BLOCK_FRAMES,
+		.things = s->n,
+		.inject = a->hooks.inject,
+		.seed = s->seed,
+		.isolated = isolated,
+		.arg = a,
+	};
+	int err = watch_begin(&options, &a->watch);
+
+	for (size_t i = 0; i < s->n && !err; i++)
+		watch_place(a->watch, s->things[i].frame, (uint32_t)i);
+	return err;
 }
 
 static int make_owners(struct arena *a)
 {
 	const struct stage *s = a->stage;
-	const struct busy_hooks hooks = { busy_isolated, a };
 	size_t stay = s->held[HOLDER_LEGACY] + (a->owners ? 0 : s->held[HOLDER_BUSY]);
-	int err;
+	int err = a->owners ? make_watch(a) : 0;
 
-	err = quire_owner_create(a->quire, "filler", NULL, NULL, &a->filler);
+	if (!err)
+		err = quire_owner_create(a->quire, "filler", NULL, NULL, &a->filler);
 	if (!err)
 		err = legacy_create(a->quire, "legacy", stay, &a->legacy);
 	if (err || !a->owners)
 		return err;
-	a->busy_things = calloc(s->held[HOLDER_BUSY] + 1, sizeof(*a->busy_things));
-	if (!a->busy_things)
-		return -ENOMEM;
-	err = busy_create(a->quire, s->held[HOLDER_BUSY], &hooks, &a->busy);
+	err = busy_create(a->quire, s->held[HOLDER_BUSY], NULL, &a->busy);
 	if (!err)
-		err = kv_create(a->quire,
-				KV_OPTIONS(.expected = s->held[HOLDER_KV],
-					   .on_isolate = kv_isolated, .arg = a),
-				&a->kv);
+		err = kv_create(a->quire, KV_OPTIONS(.expected = s->held[HOLDER_KV]), &a->kv);
 	return err;
 }
 
@@ -199,15 +204,14 @@ static int put_in_place(struct arena *a, size_t i, size_t *units, char *buffer)
 		return kv_set_at(a->kv, i, at, t->order, buffer, (size_t)CONTENT_PAGE << t->order);
 	case HOLDER_BUSY:
 		err = busy_add(a->busy, at, t->order, &t->folio);
-		if (!err)
-			a->busy_things[t->unit] = (uint32_t)i;
 		break;
 	case HOLDER_LEGACY:
 		err = legacy_add(a->legacy, at, t->order, &t->folio);
 		break;
 	default:
 		err = quire_folio_create_with(a->filler,
-					      QUIRE_FOLIO(.order = t->order, .at_set = 1, .at = at),
+					      QUIRE_FOLIO(.order = t->order, .at_set = 1, .at = at,
+							  .private_data = (void *)(i + 1)),
 					      &t->folio);
 		break;
 	}
@@ -221,23 +225,10 @@ static int put_in_place(struct arena *a, size_t i, size_t *units, char *buffer)
 	return 0;
 }
 
-static int by_address(const void *a, const void *b)
-{
-	uintptr_t x = (uintptr_t) * (struct quire_folio *const *)a;
-	uintptr_t y = (uintptr_t) * (struct quire_folio *const *)b;
-
-	return (x > y) - (x < y);
-}
-
-void folios_sort(struct quire_folio **folios, size_t n)
-{
-	qsort(folios, n, sizeof(struct quire_folio *), by_address);
-}
-
 int arena_create(struct arena *a, struct stage *s, bool owners, const struct arena_hooks *hooks,
 		 const struct stage_progress *progress, const char **what)
 {
-	size_t units[HOLDERS] = { 0 }, stay = 0;
+	size_t units[HOLDERS] = { 0 };
 	char *buffer;
 	int err;
 
@@ -269,14 +260,20 @@ int arena_create(struct arena *a, struct stage *s, bool owners, const struct are
 			err = -ECANCELED;
 	}
 	free(buffer);
-	if (err)
-		return err;
+	return err;
+}
+
+void arena_find_again(struct arena *a)
+{
+	const struct stage *s = a->stage;
 
 	for (size_t i = 0; i < s->n; i++)
-		if (s->things[i].holder == HOLDER_LEGACY)
-			s->expected[stay++] = s->things[i].folio;
-	folios_sort(s->expected, stay);
-	return 0;
+		if (s->things[i].holder == HOLDER_FILLER &&
+		    watch_thing_at(a->watch, s->things[i].frame) == i)
+			watch_place(a->watch, s->things[i].frame, WATCH_NOTHING);
+	for (size_t i = 0; i < s->n; i++)
+		if (s->things[i].holder == HOLDER_FILLER)
+			watch_place(a->watch, quire_folio_frame(s->things[i].folio).n, (uint32_t)i);
 }
 
 /* The order of the largest aligned free place at frame i of a block; used: its frames. */
@@ -401,7 +398,7 @@ int arena_destroy(struct arena *a)
 		err = kv_destroy(a->kv);
 	if (!err && a->quire)
 		err = quire_destroy(a->quire);
-	free(a->busy_things);
+	watch_end(a->watch);
 	memset(a, 0, sizeof(*a));
 	return err;
 }

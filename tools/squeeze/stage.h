@@ -17,6 +17,8 @@ struct kv;
 struct sequence;
 struct busy;
 struct legacy;
+struct watch;
+struct inject;
 
 enum holder {
 	HOLDER_KV,
@@ -26,11 +28,14 @@ enum holder {
 	HOLDERS,
 };
 
+/* As its owner is called. */
+const char *holder_name(enum holder holder);
+
 /* One recorded allocation. */
 struct thing {
 	/*
-	 * Atomic. Set when it is put in place; of kv, which hands no folios out, when kv is first
-	 * asked to let it go: NULL until then.
+	 * Atomic. Set when it is put in place; of kv, which hands no folios out, when it is first
+	 * on the move: NULL until then.
 	 */
 	struct quire_folio *folio;
 	uint32_t frame; /* where it is laid out */
@@ -50,8 +55,6 @@ struct stage {
 	uint32_t pages;		   /* frames in use */
 	uint32_t *first;	   /* first[b] to first[b + 1] - 1: the things of block b */
 	struct sequence *sequence; /* of each page, see content.h */
-	/* Folios of legacy, ascending by address; after arena_create(). */
-	struct quire_folio **expected;
 };
 
 /*
@@ -74,10 +77,11 @@ struct stage_progress {
 	void *arg;
 };
 
-/* Whom owners tell about moves; see busy.h. thing is the number of the thing. */
+/* Who is told about moves, in the mover's thread: this thing is on the move from now on. */
 struct arena_hooks {
 	void (*isolated)(void *arg, size_t thing);
 	void *arg;
+	const struct inject *inject; /* NULL: no owner refuses */
 };
 
 struct arena {
@@ -89,7 +93,7 @@ struct arena {
 	struct kv *kv;
 	struct busy *busy;
 	struct legacy *legacy;
-	uint32_t *busy_things; /* thing of each unit of busy */
+	struct watch *watch; /* of the owners; NULL without them */
 };
 
 /*
@@ -110,6 +114,15 @@ int arena_create(struct arena *arena, struct stage *stage, bool owners,
 int arena_warm(struct arena *arena, const uint8_t *taken, uint64_t frames,
 	       const struct stage_progress *progress);
 
+/* After moves: the filler has no op in which its watch would have seen where its things went. */
+void arena_find_again(struct arena *arena);
+
+/* Where a thing is now. */
+static inline uint32_t thing_frame(const struct thing *t)
+{
+	return t->folio ? quire_folio_frame(t->folio).n : t->frame;
+}
+
 /* Who holds a thing in this arena. */
 enum holder arena_holder(const struct arena *arena, const struct thing *thing);
 
@@ -118,9 +131,6 @@ enum holder arena_holder(const struct arena *arena, const struct thing *thing);
  * Adds to *wrong. 0, -errno, or -ECANCELED.
  */
 int arena_verify(struct arena *arena, const struct stage_progress *progress, uint64_t *wrong);
-
-/* By address. */
-void folios_sort(struct quire_folio **folios, size_t n);
 
 /* 0; -EBUSY where the library says that something is still held. */
 int arena_destroy(struct arena *arena);
