@@ -190,8 +190,10 @@ static void table(void **state)
 		"                          without owners",
 		"2 MiB pages freed  ",
 		"bytes moved  ",
-		"owners      filler: ",
-		"            busy: ",
+		"jobs verified on the move  ",
+		"I/Os verified on the move  ",
+		"owners      gem: ",
+		"            ring: ",
 		"            kv: ",
 		"under load  ",
 		"stays       ",
@@ -240,7 +242,7 @@ static void json_object_is_whole(void **state)
 	assert_string_equal(o.err, "");
 	all = json_loads(o.out, JSON_REJECT_DUPLICATES, &error);
 	assert_non_null(all);
-	assert_int_equal(json_object_size(all), 14);
+	assert_int_equal(json_object_size(all), 15);
 	assert_string_equal(json_string_value(get(all, "schema")), "quire-squeeze-1");
 	assert_string_equal(json_string_value(get(all, "verdict")), "PASS");
 	assert_int_equal(whole(all, "seed"), 7);
@@ -270,7 +272,7 @@ static void json_object_is_whole(void **state)
 	assert_int_equal(json_object_size(get(all, "possible")), 1);
 
 	part = get(all, "load");
-	assert_int_equal(json_object_size(part), 5);
+	assert_int_equal(json_object_size(part), 9);
 	assert_true(whole(part, "accesses") > 0);
 	assert_int_equal(whole(part, "wrong_bytes"), 0);
 	assert_true(real(part, "stall_p50_us") <= real(part, "stall_p999_us"));
@@ -286,6 +288,7 @@ static void json_object_is_whole(void **state)
 		folios += whole(part, "folios");
 	}
 	assert_int_equal(folios, whole(get(all, "layout"), "folios"));
+	assert_int_equal(json_object_size(get(all, "ring")), 4);
 	assert_true(json_is_null(get(all, "injected")));
 	assert_int_equal(json_object_size(get(all, "reasons")), 1);
 	assert_int_equal(whole(get(all, "reasons"), "pinned long"), whole(all, "refusing"));

@@ -2,12 +2,15 @@
 #include "judge.h"
 
 #include <errno.h>
+#include <gem/gem.h>
 #include <inttypes.h>
 #include <kv/kv.h>
+#include <ring/ring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "users.h"
 #include "watch.h"
 
 static void add_blocker(struct report *r, const struct quire_blocker *b)
@@ -186,6 +189,44 @@ void judge_books(struct judge *j)
 	check_places(j);
 	if (j->arena->kv && kv_validate(j->arena->kv, &what))
 		report_fail(j->report, "kv: %s", what);
+	if (j->arena->gem && gem_validate(j->arena->gem, &what))
+		report_fail(j->report, "gem: %s", what);
+}
+
+/* What gem and ring had bound before, and still have, now that the engine has been everywhere. */
+void judge_users(struct judge *j)
+{
+	const struct stage *s = j->stage;
+	struct report *r = j->report;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < s->nused[HOLDER_GEM]; i++)
+		bytes += (uint64_t)QUIRE_FRAME_BYTES << s->things[s->used[HOLDER_GEM][i]].order;
+	check(r, "bytes bound by gem", users_bound(j->arena), bytes);
+	check(r, "buffers registered by ring", users_registered(j->arena), j->arena->registered);
+	r->registered_bytes = users_registered_bytes(j->arena);
+	if (j->arena->ring)
+		snprintf(r->ring_backend, sizeof(r->ring_backend), "%s",
+			 ring_backend(j->arena->ring));
+	r->ring_is_uring = j->arena->ring && ring_is_uring(j->arena->ring);
+}
+
+/* Where pages of an owner moved, something of its own must have been verified meanwhile. */
+static void judge_overlap(struct judge *j)
+{
+	struct report *r = j->report;
+
+	for (size_t i = 0; i < r->nowners; i++) {
+		const struct report_owner *o = &r->owners[i];
+
+		if (!o->moved)
+			continue;
+		if (!strcmp(o->name, "gem") && j->stage->nused[HOLDER_GEM] &&
+		    !r->load.jobs.overlapped)
+			report_fail(r, "no job of gem was verified while its pages moved");
+		if (!strcmp(o->name, "ring") && !r->load.ios.overlapped)
+			report_fail(r, "no I/O of ring was verified while its pages moved");
+	}
 }
 
 static void judge_faults(struct judge *j)
@@ -221,6 +262,8 @@ void judge_result(struct judge *j)
 			    r->quire.runs, goal->runs);
 	if (r->quire.known && r->quire.bytes && !r->load.accesses)
 		report_fail(r, "no access met a page on the move: nothing was tried under load");
+	if (r->quire.known)
+		judge_overlap(j);
 	if (r->quire.known && r->possible.bytes)
 		judge_faults(j);
 	if (!r->quire.known && !r->nwhy)

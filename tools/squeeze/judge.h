@@ -28,6 +28,9 @@ void judge_blockers(struct judge *judge, const struct quire_plan *plan);
 /* Nothing moves and nothing else uses the arena: do all counters agree with each other? */
 void judge_books(struct judge *judge);
 
+/* After everything was compared: what is bound and registered at the end. */
+void judge_users(struct judge *judge);
+
 /* The verdict, when all else is done. */
 void judge_result(struct judge *judge);
 

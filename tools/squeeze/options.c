@@ -26,6 +26,7 @@ static const struct argp_option described[] = {
 	{ "refuse", 'r', "PCT", 0, "Share held by an owner that never yields (default 0.05)", 0 },
 	{ "load", 'n', "N", 0, "Threads that read and write meanwhile (default: cores - 1)", 0 },
 	{ "seed", 's', "N", 0, "Which folios those are, and their content (default 618)", 0 },
+	{ "owners", 'o', "LIST", 0, "Which owners take part (default gem,ring,kv)", 0 },
 	{ "inject", 'i', "LIST", 0,
 	  "Make steps fail: copy:N, alloc:N, membarrier:N, membarrier:off, isolate:PCT, "
 	  "isolate:veto:PCT, migrate:eagain:N, migrate:busy:N, migrate:late:N",

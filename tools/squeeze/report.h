@@ -45,6 +45,10 @@ struct report {
 	uint32_t blocks; /* recorded */
 	size_t folios;
 	size_t in_use, refusing;
+	size_t ring_wanted;	   /* pages that ring would have, were there no limit */
+	uint64_t registered_bytes; /* by ring, at the end */
+	bool ring_is_uring;
+	char ring_backend[128];
 
 	struct report_side without, quire, possible;
 	struct report_side given; /* possible with those that stayed; where faults were asked for */

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "../../tests/oracle/oracle.h"
-#include "busy.h"
 #include "clock.h"
 #include "copylimit.h"
 #include "inject.h"
@@ -32,6 +31,7 @@
 #include "report.h"
 #include "stage.h"
 #include "term.h"
+#include "users.h"
 #include "watch.h"
 
 #define DEFAULT_LAYOUT "linux-6.18-kernel-build.live.zst"
@@ -140,6 +140,8 @@ static bool prepare(struct squeeze *s)
 {
 	const struct squeeze_options *o = &s->options;
 	struct report *r = &s->report;
+	const struct stage_shares shares = { o->pins, o->refuse, o->owners, memory_lockable(),
+					     o->seed };
 	uint64_t need, have;
 	char why[PATH_MAX + 256];
 
@@ -153,7 +155,7 @@ static bool prepare(struct squeeze *s)
 		fprintf(stderr, "quire squeeze: %s\n", why);
 		return false;
 	}
-	if (stage_init(&s->stage, &s->layout, o->pins, o->refuse, o->seed)) {
+	if (stage_init(&s->stage, &s->layout, &shares)) {
 		complain(s, s->layout.name, "no memory for a layout of this size");
 		return false;
 	}
@@ -183,7 +185,8 @@ static bool prepare(struct squeeze *s)
 	r->live_bytes = (uint64_t)s->stage.pages * QUIRE_FRAME_BYTES;
 	r->blocks = s->layout.blocks;
 	r->folios = s->stage.n;
-	r->in_use = s->stage.held[HOLDER_BUSY];
+	r->in_use = s->stage.in_use;
+	r->ring_wanted = s->stage.ring_wanted;
 	r->refusing = s->stage.held[HOLDER_LEGACY];
 	return true;
 }
@@ -215,7 +218,7 @@ static int ask_oracle(const struct squeeze *s, const struct fixed *fixed, uint8_
 		folios[i].block = at / QUIRE_BLOCK_FRAMES;
 		folios[i].offset = (uint16_t)(at % QUIRE_BLOCK_FRAMES);
 		folios[i].order = t->order;
-		folios[i].fixed = h == HOLDER_LEGACY || (fixed->in_use && h == HOLDER_BUSY) ||
+		folios[i].fixed = h == HOLDER_LEGACY || (fixed->in_use && t->in_use) ||
 				  (fixed->stays && fixed->stays[i]);
 	}
 	err = oracle_judge(&arena, UINT64_MAX, &verdict, taken);
@@ -226,27 +229,6 @@ static int ask_oracle(const struct squeeze *s, const struct fixed *fixed, uint8_
 	}
 	free(folios);
 	return err;
-}
-
-/*
- * The load is told of isolations by the owners that are asked. Where only pages of the filler are
- * to move, which happens in small layouts, one of them becomes kv's, so that an access can be
- * awaited.
- */
-static void let_one_be_told(struct squeeze *s)
-{
-	struct stage *st = &s->stage;
-	size_t mute = SIZE_MAX;
-
-	for (size_t i = 0; i < st->n; i++) {
-		if (!s->taken[s->layout.items[i].block])
-			continue;
-		if (st->things[i].holder != HOLDER_FILLER)
-			return;
-		mute = i;
-	}
-	if (mute != SIZE_MAX)
-		stage_give(st, mute, HOLDER_KV);
 }
 
 static int plan_progress(void *arg, const struct quire_result *so_far)
@@ -403,7 +385,6 @@ static int move_under_load(struct squeeze *s, struct arena *a, struct load *load
 	const struct fixed named = { .stays = s->stays };
 	struct report *r = &s->report;
 	struct quire_plan *plan = NULL;
-	size_t holding;
 	int err;
 
 	read_heat(s, a, s->before);
@@ -433,11 +414,8 @@ static int move_under_load(struct squeeze *s, struct arena *a, struct load *load
 	if (s->options.inject.any && r->quire.known)
 		failed(s, "the oracle", ask_oracle(s, &named, NULL, &r->given));
 
-	holding = busy_holding(a->busy);
-	if (holding != r->in_use)
-		report_fail(r, "busy holds %zu of its %zu pages after the moves", holding,
-			    r->in_use);
-	failed(s, "comparing", verify(s, a));
+	if (!failed(s, "comparing", verify(s, a)))
+		judge_users(&judge);
 	return err;
 }
 
@@ -527,8 +505,6 @@ int squeeze_main(int argc, char **argv)
 		report_head(&s->report);
 
 	err = failed(s, "the oracle", ask_oracle(s, &refusing, s->taken, &s->report.possible));
-	if (!err)
-		let_one_be_told(s);
 	if (!err && !run_without_owners(s) && !run_with_owners(s) && !interrupted) {
 		s->label = "copying bare";
 		term_progress(&s->term, s->label, 1, 1);

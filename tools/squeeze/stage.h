@@ -15,7 +15,10 @@
 
 struct kv;
 struct sequence;
-struct busy;
+struct gem;
+struct gem_object;
+struct ring;
+struct ring_buffer;
 struct legacy;
 struct watch;
 struct inject;
@@ -23,7 +26,8 @@ struct inject;
 enum holder {
 	HOLDER_KV,
 	HOLDER_FILLER,
-	HOLDER_BUSY,
+	HOLDER_GEM,
+	HOLDER_RING,
 	HOLDER_LEGACY,
 	HOLDERS,
 };
@@ -40,33 +44,48 @@ struct thing {
 	struct quire_folio *folio;
 	uint32_t frame; /* where it is laid out */
 	uint32_t page;	/* its first page, counting those of all things */
-	uint32_t unit;	/* its number with its holder */
+	uint32_t unit;	/* of gem: its object's number; else its own number with its holder */
+	uint32_t at;	/* of gem: its first page in that object */
 	uint8_t order;
 	uint8_t holder; /* enum holder */
+	/* Bound, or registered: whoever cannot ask its owner has to leave it where it is. */
+	bool in_use;
 };
 
 struct stage {
 	uint64_t seed;
 	size_t n;
-	struct thing *things;	   /* ascending by frame */
-	size_t held[HOLDERS];	   /* how many each holder has */
+	struct thing *things;	 /* ascending by frame */
+	size_t held[HOLDERS];	 /* how many each holder has */
+	size_t in_use;		 /* how many of gem and ring are in use */
+	size_t ring_wanted;	 /* how many ring would have, were there no limit */
+	uint32_t *used[HOLDERS]; /* those of gem, and of ring, that are in use, ascending */
+	size_t nused[HOLDERS];
 	uint32_t blocks;	   /* with the free ones at the end */
 	uint32_t recorded;	   /* without them */
 	uint32_t pages;		   /* frames in use */
 	uint32_t *first;	   /* first[b] to first[b + 1] - 1: the things of block b */
 	struct sequence *sequence; /* of each page, see content.h */
+	uint64_t *base;		   /* of each page: atomic, changed by who has its sequence */
+};
+
+struct stage_shares {
+	double pins_pct;     /* in use */
+	double refuse_pct;   /* legacy's */
+	unsigned owners;     /* OWNERS_..., see options.h */
+	uint64_t ring_bytes; /* ring may have registered, at most */
+	uint64_t seed;
 };
 
 /*
- * Gives each recorded allocation its holder: exactly round(pct * n / 100) of each kind, chosen by
- * the seed; the rest is kv's and the filler's in halves. -ENOMEM.
+ * Gives each recorded allocation its holder, chosen by the seed: exactly round(pct * n / 100) are
+ * legacy's, and so many in use. A quarter of those in use is ring's, as far as ring_bytes goes, the
+ * others are gem's. Of the rest gem has what Linux held to be unmovable, and a tenth of the
+ * movable, kv all else. What an owner that takes no part would have had is kv's, or the filler's
+ * where kv takes none. -ENOMEM.
  */
-int stage_init(struct stage *stage, const struct layout *layout, double pins_pct, double refuse_pct,
-	       uint64_t seed);
+int stage_init(struct stage *stage, const struct layout *layout, const struct stage_shares *shares);
 void stage_finish(struct stage *stage);
-
-/* Gives a thing another holder, before there is an arena; to: not legacy. */
-void stage_give(struct stage *stage, size_t thing, enum holder to);
 
 /* Bytes of memory that putting it in an arena and squeezing it can take, at most. */
 uint64_t stage_memory(const struct stage *stage);
@@ -91,7 +110,13 @@ struct arena {
 	struct quire *quire;
 	struct quire_owner *filler;
 	struct kv *kv;
-	struct busy *busy;
+	struct gem *gem;
+	struct gem_object **objects; /* of gem, those in use first */
+	size_t nobjects, nobjects_used;
+	struct ring *ring;
+	struct ring_buffer **buffers; /* of ring, by unit */
+	int file;		      /* what they are compared in; if there are some */
+	size_t registered;	      /* of these, before anything moved */
 	struct legacy *legacy;
 	struct watch *watch; /* of the owners; NULL without them */
 };
