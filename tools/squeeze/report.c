@@ -94,7 +94,7 @@ static void text_verified(const struct report *r, const char *what, const char *
 			o = &r->owners[i];
 	if (!o || !r->quire.known)
 		return;
-	printf(row, what, "-", o->moved ? text_rough(n, overlapped) : "none moved", "");
+	printf("%-26s%14s%11s\n", what, "-", o->moved ? text_rough(n, overlapped) : "none moved");
 }
 
 static void text_owners(const struct report *r)
