@@ -76,7 +76,7 @@ static int make_gem(struct arena *a)
 
 	if (!n)
 		return 0;
-	a->objects = calloc(n / IN_USE + 2 + n % IN_USE, sizeof(struct gem_object *));
+	a->objects = calloc(n / IN_USE + 2, sizeof(struct gem_object *));
 	if (!a->objects)
 		return -ENOMEM;
 	err = gem_create(a->quire, GEM_OPTIONS(.tlb = TLB), &a->gem);
