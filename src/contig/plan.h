@@ -24,8 +24,7 @@ struct plan_window {
 	uint32_t cost;
 	bool claimed;
 	bool failed;
-	uint32_t fenced; /* frames of its folios that wait for a fence */
-	uint64_t moved;	 /* bytes moved out of it */
+	uint64_t moved; /* bytes moved out of it */
 };
 
 struct quire_plan {
