@@ -175,20 +175,21 @@ static void settle_again(struct execution *x, struct plan_window *w, struct batc
 	bool ends = x->last || out_of_time(x) || retry_is_vain(&e->who);
 	struct quire_fence *fence = e->fence;
 
-	if (fence && (ends || !quire_fence_signaled(fence))) {
-		if (fenced_hold(&x->plan->fenced, fence)) {
-			e->who.site = "";
-			fence = NULL;
-		} else {
-			e->fence = NULL;
-			if (!ends)
-				(void)fenced_add(&x->plan->fenced, e->folio, e->src, fence, e->tag,
-						 &e->who);
-		}
+	bool waits = false;
+
+	if (fence && (ends || !quire_fence_signaled(fence)) &&
+	    !fenced_hold(&x->plan->fenced, fence)) {
+		e->fence = NULL;
+		waits = !ends &&
+			!fenced_add(&x->plan->fenced, e->folio, e->src, fence, e->tag, &e->who);
+	} else if (fence) {
+		e->who.site = "";
 	}
 	/* Every folio that stays is named, not just the first of its window. */
 	if (ends)
 		learn(x, w, &e->who);
+	else if (!waits)
+		plan_note_waiting(x->plan, &e->who);
 }
 
 static void settle_entry(struct execution *x, struct batch_entry *e)
@@ -445,6 +446,17 @@ static void learn_fenced(struct execution *x)
 	}
 }
 
+/* What the round left for later, for those who look on. */
+static void show_waiting(struct execution *x)
+{
+	const struct fenced *f = &x->plan->fenced;
+
+	for (size_t i = 0; i < f->n; i++)
+		if (f->at[i].window != FENCED_NO_WINDOW && fenced_valid(&f->at[i]))
+			plan_note_waiting(x->plan, &f->at[i].who);
+	plan_show_waiting(x->plan);
+}
+
 /* Windows that are neither free nor given up. */
 static size_t unfinished(const struct execution *x)
 {
@@ -512,8 +524,14 @@ static void run_rounds(struct execution *x)
 	x->last = x->retry.wait_ns == 0;
 	for (;;) {
 		if (what == RETRY_ALL) {
+			/* In the last one what waited is learned, or goes. */
+			x->plan->next_count = 0;
+			if (x->last)
+				plan_show_waiting(x->plan);
 			retry_round(&x->retry);
 			run_round(x);
+			if (!x->last)
+				show_waiting(x);
 		} else {
 			run_fenced(x);
 		}
@@ -564,6 +582,8 @@ static int execute(struct execution *x)
 		claim(x);
 		reserve(x);
 		run_rounds(x);
+		x->plan->next_count = 0;
+		plan_show_waiting(x->plan); /* nothing waits any more */
 		unreserve(x);
 		count_waste(x);
 		if (x->stop || !x->gave_up || x->reader || x->r.replans == REPLANS_MAX)
