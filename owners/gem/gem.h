@@ -157,7 +157,8 @@ struct gem_object *gem_folio_object(const struct quire_folio *folio, uint64_t *a
 /*
  * The CPU's way to the content: under short pins, folio by folio. Not ordered with jobs: wait for
  * those that matter.
- * -ERANGE  past the object's end     -ENOMEM  no memory for a pin
+ * -ERANGE  past the object's end     -EINVAL  no buffer     -ENOMEM  no memory for a pin; a part
+ *          may have been copied
  */
 QUIRE_MUST_USE int gem_object_read(struct gem_object *object, uint64_t at, void *to, size_t n);
 QUIRE_MUST_USE int gem_object_write(struct gem_object *object, uint64_t at, const void *from,

@@ -195,7 +195,7 @@ int gem_engine_run(struct gem_engine *engine, const struct gem_job *job, uint64_
 struct quire_fence *gem_slot_fence_locked(struct gem *gem, struct gem_slot *slot);
 /* The last job in flight on the object, or NULL. */
 struct gem_slot *gem_last_in_flight_locked(struct gem *gem, const struct gem_object *object);
-void *gem_thread(void *gem);
+void *gem_thread(void *arg);
 
 /* owner.c */
 extern const struct quire_owner_ops gem_ops;

@@ -73,8 +73,7 @@ static void test_A7_somebody_elses_pin_stays_and_is_named(void **state)
 	rig_end(&rig);
 }
 
-/* A plan counts on gem's pins going, and names the place where a job was bound for a foreign one.
- */
+/* A plan counts on gem's pins going, and asks: nothing else knows what an engine uses. */
 static void test_A17_plans_ask_for_what_is_mapped_nowhere(void **state)
 {
 	struct rig rig;

@@ -168,6 +168,9 @@ static void test_gem_cpu_access_is_checked(void **state)
 	assert_int_equal(gem_object_read(object, 1, back, SIZE_MAX), -ERANGE);
 	assert_int_equal(gem_object_write(object, 3 * FRAME, back, 1), -ERANGE);
 	assert_int_equal(gem_object_read(object, 3 * FRAME, back, 0), 0);
+	assert_int_equal(gem_object_read(object, 0, NULL, 1), -EINVAL);
+	assert_int_equal(gem_object_write(object, 0, NULL, 1), -EINVAL);
+	assert_int_equal(gem_object_write(object, 0, NULL, 0), 0);
 	rig_end(&rig);
 }
 
