@@ -72,7 +72,7 @@ static void test_gem_content_begins_as_zeros(void **state)
 	(void)state;
 	rig_start(&rig);
 	for (unsigned i = 0; i < 2; i++) {
-		object = object_of(&rig, 512 * 4, 9);
+		object = object_of(&rig, 512 * 7, 9);
 		for (uint64_t at = 0; at < gem_object_bytes(object); at += sizeof(bytes)) {
 			assert_int_equal(gem_object_read(object, at, bytes, sizeof(bytes)), 0);
 			for (size_t k = 0; k < sizeof(bytes); k++)
@@ -587,6 +587,51 @@ static void test_gem_jobs_keep_their_objects(void **state)
 	rig_end(&rig);
 }
 
+/* Stops the engine where it takes the last job's object down. */
+static void stop_here(void *arg)
+{
+	struct rig *rig = arg;
+
+	gate_open(&rig->other);
+	gate_pass(&rig->gate);
+}
+
+static void wait_until_idle(void *arg)
+{
+	struct rig *rig = arg;
+
+	rig->code = gem_idle(rig->g, 20 * SEC);
+	PUT(&rig->done.code, (int)gs(rig).folios);
+}
+
+static void test_gem_idle_is_after_the_last_objects_are_gone(void **state)
+{
+	struct gem_ticket ticket;
+	struct rig rig;
+
+	(void)state;
+	rig_start(&rig);
+	rig.a = object_of(&rig, 1, 0);
+	at_point_nth("put:zero", gem_object_folio(rig.a, 0), 1, 1, stop_here, &rig);
+	rig.on_job = job_stops;
+	ticket = submit_fill(&rig, rig.a, 2);
+	gate_pass(&rig.other);
+	gem_object_put(rig.a);
+	rig.on_job = NULL;
+	gate_open(&rig.gate);
+	gate_pass(&rig.other);
+	/* the job is done, its object on the way */
+	assert_int_equal(gem_wait(rig.g, ticket, 0), 0);
+	assert_int_equal(gem_idle(rig.g, 1), -ETIMEDOUT);
+	hand_start(&rig.hand);
+	hand_post(&rig.hand, wait_until_idle, &rig);
+	gate_open(&rig.gate);
+	hand_stop(&rig.hand);
+	assert_int_equal(rig.code, 0);
+	assert_int_equal(rig.done.code, 0);
+	rig_end(&rig);
+}
+
 static void test_gem_destroy_waits_and_drops_what_is_left(void **state)
 {
 	struct rig rig;
@@ -743,6 +788,7 @@ int main(void)
 		TEST(test_gem_jobs_that_share_an_object_keep_their_order),
 		TEST(test_gem_a_jobs_fence),
 		TEST(test_gem_jobs_keep_their_objects),
+		TEST(test_gem_idle_is_after_the_last_objects_are_gone),
 		TEST(test_gem_destroy_waits_and_drops_what_is_left),
 		TEST(test_gem_an_object_that_is_gone_takes_no_job),
 		TEST(test_gem_in_a_child_of_fork),
