@@ -405,6 +405,37 @@ static void test_gem_the_tlb_caches_and_is_emptied(void **state)
 	rig_end(&rig);
 }
 
+static void test_gem_bind_touches_nothing(void **state)
+{
+	struct rig rig;
+	struct gem_object *object;
+	unsigned fired = 0;
+	int rc;
+
+	(void)state;
+	rig_start(&rig);
+	object = object_of(&rig, 3, 1);
+	fill(&rig, object, 1);
+	assert_int_equal(gem_object_unbind(object, 0), 0);
+	for (uint64_t n = 1;; n++) {
+		quire_fault_arm_(NULL, n, -ENOMEM);
+		rc = gem_object_bind(object, 0);
+		if (!quire_fault_disarm_())
+			break;
+		fired++;
+		assert_int_equal(rc, -ENOMEM);
+		assert_false(gem_object_bound(object));
+		assert_int_equal(gs(&rig).pinned_bytes, 0);
+	}
+	assert_int_equal(rc, 0);
+	assert_int_equal(fired, 2);
+	assert_true(gem_object_bound(object));
+	assert_int_equal(gs(&rig).pinned_bytes, 3 * FRAME);
+	assert_int_equal(gs(&rig).job_bytes, 3 * FRAME);
+	assert_true(is_right(&rig, object, 1));
+	rig_end(&rig);
+}
+
 /* --- the queue ---------------------------------------------------------------------------- */
 
 static void deadlocks(struct rig *rig, struct gem_ticket ticket)
@@ -413,6 +444,7 @@ static void deadlocks(struct rig *rig, struct gem_ticket ticket)
 	CHECK(gem_idle(rig->g, 0) == -EDEADLK);
 	CHECK(gem_destroy(rig->g) == -EDEADLK);
 	CHECK(gem_object_unbind(rig->a, 0) == -EDEADLK);
+	CHECK(gem_object_bind(rig->a, 0) == -EDEADLK);
 	CHECK(gem_submit(rig->g, GEM_JOB(.kind = GEM_SUM, .src = rig->a, .bytes = 8), NULL) ==
 	      -EDEADLK);
 }
@@ -479,6 +511,7 @@ static void test_gem_a_full_queue_has_a_deadline(void **state)
 		gem_submit(rig.g, GEM_JOB(.kind = GEM_SUM, .src = rig.a, .bytes = 8), NULL),
 		-ETIMEDOUT);
 	assert_int_equal(gem_object_unbind(rig.a, 0), -ETIMEDOUT);
+	assert_int_equal(gem_object_bind(rig.a, 0), -ETIMEDOUT);
 	assert_int_equal(gem_destroy(rig.g), -ETIMEDOUT);
 	assert_true(gem_object_bound(rig.a));
 	rig.on_job = NULL;
@@ -486,6 +519,28 @@ static void test_gem_a_full_queue_has_a_deadline(void **state)
 	assert_int_equal(gem_idle(rig.g, 20 * SEC), 0);
 	assert_int_equal(gem_destroy(rig.g), 0);
 	end_quire(rig.q);
+}
+
+/* The bind comes later, when who asked for it has gone. */
+static void test_gem_a_bind_that_is_not_waited_for(void **state)
+{
+	struct rig rig;
+	struct gem_object *other;
+
+	(void)state;
+	rig_start(&rig);
+	rig.a = object_of(&rig, 1, 0);
+	other = object_of(&rig, 1, 0);
+	rig.on_job = job_stops;
+	submit_fill(&rig, other, 1);
+	gate_pass(&rig.other);
+	assert_int_equal(gem_object_bind(rig.a, 1), -ETIMEDOUT);
+	assert_false(gem_object_bound(rig.a));
+	rig.on_job = NULL;
+	gate_open(&rig.gate);
+	assert_int_equal(gem_idle(rig.g, 0), 0);
+	assert_true(gem_object_bound(rig.a));
+	rig_end(&rig);
 }
 
 /* Sixteen words wander through eight objects, one copy after the other. */
@@ -782,9 +837,11 @@ int main(void)
 		TEST(test_gem_jobs_do_what_they_say),
 		TEST(test_gem_a_sum_notices_two_words_that_change_places),
 		TEST(test_gem_the_tlb_caches_and_is_emptied),
+		TEST(test_gem_bind_touches_nothing),
 		TEST(test_gem_the_engine_cannot_wait_for_itself),
 		TEST(test_gem_a_full_queue),
 		TEST(test_gem_a_full_queue_has_a_deadline),
+		TEST(test_gem_a_bind_that_is_not_waited_for),
 		TEST(test_gem_jobs_that_share_an_object_keep_their_order),
 		TEST(test_gem_a_jobs_fence),
 		TEST(test_gem_jobs_keep_their_objects),
