@@ -132,7 +132,7 @@ struct ring {
 /* As ring_create(), with these back ends; uring NULL: not there. */
 int ring_create_with(struct quire *quire, const struct ring_options *options,
 		     const struct ring_backend *uring, const struct ring_backend *threads,
-		     struct ring **ring);
+		     struct ring **made);
 
 /* From a back end: a request has ended; code is bytes or -errno. */
 void ring_complete(struct ring_request *request, long code);
