@@ -7,7 +7,10 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -492,6 +495,69 @@ static void test_ring_io_that_cannot_be_started(void **state)
 	rig_end(&rig);
 }
 
+/*
+ * The kernel takes no more requests: the one that was to go is not lost in the queue, to be run
+ * later when nobody expects it. A thread that may not call io_uring_enter() stands for that.
+ */
+struct refused {
+	struct rig *rig;
+	struct ring_buffer *buffer;
+	int filter, code;
+};
+
+static void *submit_refused(void *arg)
+{
+	struct sock_filter steps[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EBUSY),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { COUNT_OF(steps), steps };
+	struct refused *r = arg;
+	struct ring_request *request;
+
+	r->filter = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	if (!r->filter)
+		r->code = ring_read(r->rig->ring,
+				    RING_IO(.buffer = r->buffer, .fd = r->rig->file, .bytes = 4096),
+				    &request);
+	return NULL;
+}
+
+static void test_ring_submission_that_the_kernel_refuses(void **state)
+{
+	struct refused refused = { .code = 1 };
+	struct ring_buffer *other;
+	struct ring_result r;
+	struct rig rig;
+
+	rig_start(&rig, state, RING_OPTIONS(.entries = 2));
+	refused.rig = &rig;
+	refused.buffer = buffer_of(&rig, 0);
+	other = buffer_of(&rig, 0);
+	buffer_fill(refused.buffer, 8);
+	for (unsigned i = 0; i < 5; i++) {
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, submit_refused, &refused), 0);
+		pthread_join(thread, NULL);
+		if (refused.filter) {
+			printf("# skipped: no seccomp filters here\n");
+			rig_end(&rig);
+			skip();
+		}
+		assert_true(refused.code == -EBUSY || refused.code == -EAGAIN);
+		assert_int_equal(ring_stats_of(rig.ring).in_flight, 0);
+		r = io_now(&rig, false, RING_IO(.buffer = other, .fd = rig.file, .bytes = 4096));
+		assert_int_equal(r.code, 4096);
+	}
+	assert_true(buffer_holds(refused.buffer, 8));
+	assert_int_equal(ring_stats_of(rig.ring).submitted, 5);
+	rig_end(&rig);
+}
+
 /* io_uring is refused: threads do it, and the ring says so. */
 static void test_ring_without_io_uring(void **state)
 {
@@ -778,6 +844,7 @@ int main(void)
 		ON_TABLES(test_ring_registration_that_fails),
 		ON_TABLES(test_ring_slot_that_cannot_be_emptied),
 		ON_TABLES(test_ring_io_that_cannot_be_started),
+		ON(test_ring_submission_that_the_kernel_refuses, uring),
 		ON(test_ring_without_io_uring, pretend),
 		ON_ALL(test_ring_says_what_it_is),
 		TEST(test_ring_options_that_make_no_sense),
