@@ -171,6 +171,7 @@ int ring_destroy(struct ring *ring)
 	if (ring_inside)
 		return -EDEADLK;
 	ring_buffers_put(ring);
+	RING_POINT("ring:destroying", ring);
 	deadline = ring_deadline(ring->quiesce_ns);
 	pthread_mutex_lock(&ring->lock);
 	while (ring->requests_used || ring->callbacks)

@@ -158,7 +158,8 @@ void rig_end(struct rig *rig)
 	int rc;
 
 	proxy = (struct proxy){ 0 };
-	rig_quiet(rig);
+	if (rig->ring)
+		rig_quiet(rig);
 	rc = ring_destroy(rig->ring);
 	assert_int_equal(rc, 0);
 	assert_frames_free(rig->q, rig->free_before);

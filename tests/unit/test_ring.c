@@ -371,6 +371,37 @@ static void test_ring_put_with_io_in_flight(void **state)
 	rig_end(&rig);
 }
 
+static void count_done(void *arg, const struct ring_result *result)
+{
+	CHECK(result->code == 8);
+	BUMP((unsigned *)arg);
+}
+
+static void feed_eight(void *arg)
+{
+	feed(arg, 1, 8);
+}
+
+/* I/O that ends while the ring is being destroyed: its done() is called, and then it goes. */
+static void test_ring_destroy_waits_for_io(void **state)
+{
+	unsigned done = 0;
+	struct rig rig;
+
+	rig_start(&rig, state, RING_OPTIONS(.quiesce_ns = 30 * SEC));
+	assert_int_equal(ring_read(rig.ring,
+				   RING_IO(.buffer = buffer_of(&rig, 0), .fd = rig.pipe[0],
+					   .offset = RING_STREAM, .bytes = 8, .done = count_done,
+					   .arg = &done),
+				   NULL),
+			 0);
+	at_point("ring:destroying", rig.ring, feed_eight, &rig);
+	assert_int_equal(ring_destroy(rig.ring), 0);
+	assert_int_equal(SEE(&done), 1);
+	rig.ring = NULL;
+	rig_end(&rig);
+}
+
 static void test_ring_destroy_waits_and_can_be_tried_again(void **state)
 {
 	struct ring_request *request;
@@ -838,6 +869,7 @@ int main(void)
 		ON_ALL(test_ring_done_is_called_once_each),
 		ON_ALL(test_ring_done_must_not_wait),
 		ON_ALL(test_ring_put_with_io_in_flight),
+		ON_ALL(test_ring_destroy_waits_for_io),
 		ON_ALL(test_ring_destroy_waits_and_can_be_tried_again),
 		ON_TABLES(test_ring_more_buffers_than_slots),
 		ON_TABLES(test_ring_no_more_than_it_was_told),
