@@ -13,6 +13,7 @@
 #ifdef QUIRE_POINTS
 int (*os_fail_hook)(const char *call);
 uint64_t os_clock_override = UINT64_MAX;
+bool os_membarrier_missing;
 #endif
 
 int os_memfd(const char *name, uint64_t bytes)
@@ -106,6 +107,10 @@ int os_membarrier_register(void)
 {
 	OS_KEEP_ERRNO;
 
+#ifdef QUIRE_POINTS
+	if (os_membarrier_missing)
+		return -ENOSYS;
+#endif
 	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0))
 		return -errno;
 	return 0;
