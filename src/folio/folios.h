@@ -9,23 +9,21 @@
  *	free      references = 0, DEAD set, on the free list, no tag names it
  *	isolated  one mover holds a reference and has link_
  *
+ * The states of the word, and what may change it: states.def.
+ *
  * Lock order: reclaim -> pins -> table -> node; owners alone. No lock is held while an op runs.
  */
 #ifndef QUIRE_SRC_FOLIO_FOLIOS_H
 #define QUIRE_SRC_FOLIO_FOLIOS_H
 
 #include "core/instance.h"
+#include "folio/state.h"
 #include "folio/thread.h"
 
 #include <pthread.h>
 #include <quire/folio.h>
 #include <quire/owner.h>
 #include <quire/pin.h>
-
-#define COUNT_REF 1ull
-#define COUNT_PIN (1ull << 32)
-#define COUNT_REFS(c) ((uint32_t)(c))
-#define COUNT_PINS(c) ((uint32_t)((c) >> 32))
 
 #define PIN_LOCKS 64
 
@@ -173,7 +171,10 @@ struct quire_folio *folio_peek_at(struct quire *q, struct quire_frame frame);
 
 /* Sleeps until MOVING is clear. */
 void folio_wait_moving(struct quire_folio *folio);
-/* Clears flags, and wakes who waited for MOVING if that is among them. */
+/*
+ * Clears flags: MOVING, which is UNMARK and wakes who waits for it, or ISOLATED and MOVED, which is
+ * RELEASE.
+ */
 void folio_clear(struct quire_folio *folio, uint64_t flags);
 
 /*

@@ -44,7 +44,7 @@ void folio_wait_moving(struct quire_folio *folio)
 		if (!(word & QUIRE_MOVING_))
 			return;
 		if (!(word & QUIRE_WAITERS_) &&
-		    !compare_exchange(&folio->word_, &word, word | QUIRE_WAITERS_))
+		    !word_step(folio, STEP_WAIT, &word, word | QUIRE_WAITERS_))
 			continue;
 		SYNC_POINT("pin:waiting", folio);
 		os_futex_wait(folio_futex(folio), (uint32_t)((word | QUIRE_WAITERS_) >> 32),
@@ -54,11 +54,12 @@ void folio_wait_moving(struct quire_folio *folio)
 
 void folio_clear(struct quire_folio *folio, uint64_t flags)
 {
+	const enum folio_step step = flags & QUIRE_MOVING_ ? STEP_UNMARK : STEP_RELEASE;
 	uint64_t word = load_relaxed(&folio->word_);
 
 	if (flags & QUIRE_MOVING_)
 		flags |= QUIRE_WAITERS_;
-	while (!compare_exchange(&folio->word_, &word, word & ~flags))
+	while (!word_step(folio, step, &word, word & ~flags))
 		;
 	if (word & flags & QUIRE_WAITERS_)
 		os_futex_wake_all(folio_futex(folio));
@@ -104,7 +105,7 @@ static int long_pin(struct quire_folio *folio, struct quire_owner *who, const ch
 	folio->pins_ = pin;
 	pthread_mutex_unlock(lock);
 	for (;;) {
-		fetch_add(&folio->count_, COUNT_PIN);
+		count_step_add(folio, COUNT_PIN_LONG, COUNT_PIN);
 		SYNC_POINT("pin-long:counted", folio);
 		word = __atomic_load_n(&folio->word_, __ATOMIC_SEQ_CST);
 		if (!(word & (QUIRE_MOVING_ | QUIRE_DEAD_)))
@@ -112,13 +113,13 @@ static int long_pin(struct quire_folio *folio, struct quire_owner *who, const ch
 		if (word & QUIRE_DEAD_) {
 			/* The name first: without the count the descriptor may be another's. */
 			long_pin_unlink(folios, pin);
-			fetch_sub(&folio->count_, COUNT_PIN);
+			count_step_add(folio, COUNT_UNPIN, -COUNT_PIN);
 			owner_put(who);
 			fetch_sub(&folios->pins, 1u);
 			mem_free(pin);
 			return -ESTALE;
 		}
-		fetch_sub(&folio->count_, COUNT_PIN);
+		count_step_add(folio, COUNT_UNPIN, -COUNT_PIN);
 		folio_wait_moving(folio);
 	}
 	*result = pin;
@@ -151,7 +152,7 @@ void quire_unpin_long(struct quire_pin *pin)
 		return;
 	long_pin_unlink(q->folios, pin);
 	/* release, by seq_cst: what was stored under the pin is seen by the mover that reads 0 */
-	fetch_sub(&pin->folio->count_, COUNT_PIN);
+	count_step_add(pin->folio, COUNT_UNPIN_LONG, -COUNT_PIN);
 	owner_put(pin->owner);
 	fetch_sub(&q->folios->pins, 1u);
 	mem_free(pin);
