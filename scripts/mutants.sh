@@ -17,7 +17,7 @@ top=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$top" || exit 2
 # shellcheck source=scripts/tap.sh
 . "$top/scripts/tap.sh"
-seconds=20 # for one test; the slowest of them takes two
+seconds=15 # for one test; the slowest of them takes two
 
 field() {
 	sed -n "/^--- /q; s/^$1: //p" "$2"
