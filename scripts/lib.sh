@@ -41,6 +41,18 @@ build_needs() {
 	EOF
 }
 
+# ./test mutants, ./test model
+mutants_needs() {
+	echo "cmd git git"
+	echo "cmd patch patch"
+}
+
+model_needs() {
+	echo "cmd gcc gcc"
+	echo "file /usr/include/stdio.h libc6-dev"
+	echo "cmd spin spin"
+}
+
 # Reads needs on stdin, prints the packages of those that are not there.
 missing() {
 	while read -r kind what package; do

@@ -169,12 +169,20 @@ static void print_model(void)
 	}
 	/* Which edge a step was, for counting those that were taken. */
 	for (size_t s = 0; s < COUNT_OF(steps); s++) {
-		printf("#define EDGE_%s(from, to) (", steps[s].name);
-		for (size_t i = 0; i < COUNT_OF(edges); i++)
-			if (edges[i].step == s)
-				printf("(from) == IN_%s && (to) == IN_%s ? %zu : ",
-				       states[edges[i].from].name, states[edges[i].to].name, i);
-		printf("%zu)\n", COUNT_OF(edges));
+		size_t n = 0;
+
+		printf("#define EDGE_%s(from, to) ", steps[s].name);
+		for (size_t i = 0; i < COUNT_OF(edges); i++) {
+			if (edges[i].step != s)
+				continue;
+			printf("((from) == IN_%s && (to) == IN_%s -> %zu : ",
+			       states[edges[i].from].name, states[edges[i].to].name, i);
+			n++;
+		}
+		printf("%zu", COUNT_OF(edges));
+		while (n--)
+			printf(")");
+		printf("\n");
 	}
 }
 

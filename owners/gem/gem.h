@@ -84,6 +84,11 @@ struct gem_options {
 	 */
 	void (*on_job)(void *arg, struct gem_ticket ticket);
 	void *arg;
+	/*
+	 * 1: an object that was unbound for a move which then failed is bound again at once, if the
+	 * queue has room (contract H-A5). 0: by the next job that uses it.
+	 */
+	unsigned rebind_at_putback;
 };
 #define GEM_OPTIONS(...)                                                                           \
 	(&(const struct gem_options){ .size = sizeof(struct gem_options), __VA_ARGS__ })
@@ -157,11 +162,19 @@ struct gem_object *gem_folio_object(const struct quire_folio *folio, uint64_t *a
 /*
  * The CPU's way to the content: under short pins, folio by folio. Not ordered with jobs: wait for
  * those that matter.
- * -ERANGE  past the object's end     -ENOMEM  no memory for a pin
+ * -ERANGE  past the object's end     -EINVAL  no buffer     -ENOMEM  no memory for a pin; a part
+ *          may have been copied
  */
 QUIRE_MUST_USE int gem_object_read(struct gem_object *object, uint64_t at, void *to, size_t n);
 QUIRE_MUST_USE int gem_object_write(struct gem_object *object, uint64_t at, const void *from,
 				    size_t n);
+
+/*
+ * Binds an object, as its next job would do: once the jobs on it that were submitted before are
+ * taken on.
+ * -ENOMEM; -ETIMEDOUT: the deadline passed, it will be bound all the same; or as gem_submit()
+ */
+QUIRE_MUST_USE int gem_object_bind(struct gem_object *object, uint64_t deadline_ns);
 
 /*
  * Unbinds an object: waits until no job on it is in flight, flushes, drops its pins. The next job
@@ -244,7 +257,7 @@ QUIRE_MUST_USE int gem_fence(struct gem *gem, struct gem_ticket ticket, struct q
 /* Until every job is done, and gone is each object whose last reference was a job's. */
 QUIRE_MUST_USE int gem_idle(struct gem *gem, uint64_t deadline_ns);
 
-/* The owner, for naming it and comparing blockers. */
+/* The owner, for naming it and comparing blockers; it is not to be detached or destroyed. */
 struct quire_owner *gem_owner(struct gem *gem);
 
 /*
@@ -288,6 +301,7 @@ struct quire_owner *gem_owner(struct gem *gem);
 	X(moved_busy, "of these, of an object with a job in flight when the op was called")        \
 	X(putbacks, "isolations that were put back")                                               \
 	X(flushed_in_vain, "of these, unpinned for a move that then failed")                       \
+	X(putback_binds, "binds submitted for that (rebind_at_putback)")                           \
 	X(freed_isolated, "isolations that ended in the folio's free")                             \
 	X(unbalanced, "ops called against the contract: always 0")                                 \
 	X(objects_created, "objects created")                                                      \

@@ -69,6 +69,7 @@ struct gem_object {
 	uint32_t inflight;	       /* uses by jobs in flight */
 	const void *holder;	       /* atomic besides: an op looks for its own address */
 	struct quire_fence *hold_over; /* signaled when the hold ends; NULL: nobody asked */
+	bool lost;     /* folios lost their pins for nothing, and none was put back yet */
 	uint64_t scan; /* stamp of the latest walk along the queue that passed over a job of it */
 	struct gem_object *next, *prev; /* of all objects with a reference */
 	struct gem_object *down;	/* list of those to be taken down */
@@ -191,11 +192,13 @@ int gem_engine_run(struct gem_engine *engine, const struct gem_job *job, uint64_
 
 /* jobs.c */
 
+/* Has the object bound in its turn, where the queue has room. */
+int gem_object_bind_soon(struct gem_object *object);
 /* A reference on a fence that is signaled when the job is done, or NULL. */
 struct quire_fence *gem_slot_fence_locked(struct gem *gem, struct gem_slot *slot);
 /* The last job in flight on the object, or NULL. */
 struct gem_slot *gem_last_in_flight_locked(struct gem *gem, const struct gem_object *object);
-void *gem_thread(void *gem);
+void *gem_thread(void *arg);
 
 /* owner.c */
 extern const struct quire_owner_ops gem_ops;

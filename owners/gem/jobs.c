@@ -72,25 +72,31 @@ static bool is_gone(const struct gem_object *object)
 	return object && !object->refs;
 }
 
-int gem_submit(struct gem *gem, const struct gem_job *job, struct gem_ticket *ticket)
+/* NULL: no ticket of this gem's. */
+static struct gem_slot *slot_of(struct gem *gem, struct gem_ticket ticket)
+{
+	uint64_t i = ticket.n & 0xffff;
+
+	return ticket.n && i < gem->options.queue ? &gem->slot[i] : NULL;
+}
+
+static bool is_pending_locked(const struct gem_slot *slot, struct gem_ticket ticket)
+{
+	return slot->state != GEM_SPARE && slot->ticket == ticket.n;
+}
+
+/* A job that has been checked. */
+static int submit(struct gem *gem, const struct gem_job *job, struct gem_ticket *ticket)
 {
 	uint64_t until = gem_until(gem, 0);
-	struct gem_job copy;
 	struct gem_slot *slot;
-	int rc;
+	int rc = 0;
 
-	if (!job || job->size < sizeof(size_t))
-		return -EINVAL;
-	memset(&copy, 0, sizeof(copy));
-	memcpy(&copy, job, job->size < sizeof(copy) ? job->size : sizeof(copy));
-	rc = check_job(gem, &copy);
-	if (rc)
-		return rc;
 	if (gem_is_forked(gem))
 		return -ENXIO;
 	pthread_mutex_lock(&gem->lock);
 	while (!(slot = gem->spare)) {
-		rc = copy.no_wait ? -EAGAIN : gem_is_engine(gem) ? -EDEADLK : 0;
+		rc = job->no_wait ? -EAGAIN : gem_is_engine(gem) ? -EDEADLK : 0;
 		if (rc)
 			goto out;
 		if (!gem_wait_changed(gem, until)) {
@@ -98,18 +104,18 @@ int gem_submit(struct gem *gem, const struct gem_job *job, struct gem_ticket *ti
 			goto out;
 		}
 	}
-	if (is_gone(copy.dst) || is_gone(copy.src)) {
+	if (is_gone(job->dst) || is_gone(job->src)) {
 		rc = -ESTALE;
 		goto out;
 	}
 	gem->spare = slot->next;
-	if (copy.dst)
-		copy.dst->refs++;
-	if (copy.src)
-		copy.src->refs++;
+	if (job->dst)
+		job->dst->refs++;
+	if (job->src)
+		job->src->refs++;
 	slot->ticket = ++gem->tickets << 16 | (uint64_t)(slot - gem->slot);
 	slot->state = GEM_QUEUED;
-	slot->job = copy;
+	slot->job = *job;
 	slot->held = slot->overlapped = slot->same = false;
 	if (ticket)
 		ticket->n = slot->ticket;
@@ -122,16 +128,65 @@ out:
 	return rc;
 }
 
+int gem_submit(struct gem *gem, const struct gem_job *job, struct gem_ticket *ticket)
+{
+	struct gem_job copy;
+	int rc;
+
+	if (!job || job->size < sizeof(size_t))
+		return -EINVAL;
+	memset(&copy, 0, sizeof(copy));
+	memcpy(&copy, job, job->size < sizeof(copy) ? job->size : sizeof(copy));
+	rc = check_job(gem, &copy);
+	return rc ? rc : submit(gem, &copy, ticket);
+}
+
+/* To bind is to fill no bytes. */
+int gem_object_bind_soon(struct gem_object *object)
+{
+	const struct gem_job job = { .kind = GEM_FILL, .dst = object, .no_wait = 1 };
+
+	return submit(object->gem, &job, NULL);
+}
+
+int gem_object_bind(struct gem_object *object, uint64_t deadline_ns)
+{
+	struct gem *gem = object->gem;
+	struct gem_done done = { 0 };
+	const struct gem_job job = { .kind = GEM_FILL, .dst = object, .done = &done };
+	struct gem_ticket ticket;
+	struct gem_slot *slot;
+	int rc;
+
+	if (gem_is_engine(gem))
+		return -EDEADLK;
+	rc = submit(gem, &job, &ticket);
+	if (rc)
+		return rc;
+	rc = gem_wait(gem, ticket, deadline_ns);
+	if (!rc)
+		return done.code;
+	/* nobody is told any more */
+	slot = slot_of(gem, ticket);
+	pthread_mutex_lock(&gem->lock);
+	if (is_pending_locked(slot, ticket))
+		slot->job.done = NULL;
+	else
+		rc = done.code;
+	pthread_mutex_unlock(&gem->lock);
+	return rc;
+}
+
 int gem_wait(struct gem *gem, struct gem_ticket ticket, uint64_t deadline_ns)
 {
 	uint64_t until = gem_until(gem, deadline_ns);
-	const struct gem_slot *slot = &gem->slot[ticket.n & 0xffff];
+	const struct gem_slot *slot = slot_of(gem, ticket);
 	int rc = 0;
 
-	if (!ticket.n || (ticket.n & 0xffff) >= gem->options.queue)
+	if (!slot)
 		return 0;
 	pthread_mutex_lock(&gem->lock);
-	while (!rc && slot->state != GEM_SPARE && slot->ticket == ticket.n) {
+	while (!rc && is_pending_locked(slot, ticket)) {
 		if (gem_is_engine(gem))
 			rc = -EDEADLK;
 		else if (!gem_wait_changed(gem, until))
@@ -189,13 +244,13 @@ struct gem_slot *gem_last_in_flight_locked(struct gem *gem, const struct gem_obj
 
 int gem_fence(struct gem *gem, struct gem_ticket ticket, struct quire_fence **fence)
 {
-	struct gem_slot *slot = &gem->slot[ticket.n & 0xffff];
+	struct gem_slot *slot = slot_of(gem, ticket);
 	int rc = -ENOENT;
 
-	if (!ticket.n || (ticket.n & 0xffff) >= gem->options.queue)
+	if (!slot)
 		return rc;
 	pthread_mutex_lock(&gem->lock);
-	if (slot->state != GEM_SPARE && slot->ticket == ticket.n) {
+	if (is_pending_locked(slot, ticket)) {
 		*fence = gem_slot_fence_locked(gem, slot);
 		rc = *fence ? 0 : -ENOMEM;
 	}

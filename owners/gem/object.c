@@ -369,40 +369,63 @@ static struct gem_folio *part_at(struct gem_object *object, uint64_t at)
 	return &object->folio[low];
 }
 
-static int access_bytes(struct gem_object *object, uint64_t at, void *to, const void *from,
-			size_t n)
+static int check_access(const struct gem_object *object, uint64_t at, const void *bytes, size_t n)
 {
 	uint64_t all = gem_object_bytes(object);
-	size_t done = 0;
 
-	if (at > all || n > all - at)
-		return -ERANGE;
-	while (done < n) {
-		struct gem_folio *part = part_at(object, at + done);
-		size_t offset = (size_t)(at + done - part->first * QUIRE_FRAME_BYTES);
-		size_t now = quire_folio_bytes(part->folio) - offset;
-		char *content = quire_pin(part->folio);
+	if (!bytes && n)
+		return -EINVAL;
+	return at > all || n > all - at ? -ERANGE : 0;
+}
 
-		if (!content)
-			return -ENOMEM;
-		if (now > n - done)
-			now = n - done;
-		if (to)
-			memcpy((char *)to + done, content + offset, now);
-		else
-			memcpy(content + offset, (const char *)from + done, now);
-		quire_unpin(part->folio);
-		done += now;
-	}
-	return 0;
+/* Pins the folio of a byte; *content is that byte, *n as much of it as the folio has. */
+static struct quire_folio *pin_piece(struct gem_object *object, uint64_t at, char **content,
+				     size_t *n)
+{
+	struct gem_folio *part = part_at(object, at);
+	size_t offset = (size_t)(at - part->first * QUIRE_FRAME_BYTES);
+	size_t left = quire_folio_bytes(part->folio) - offset;
+	char *address = quire_pin(part->folio);
+
+	if (!address)
+		return NULL;
+	*content = address + offset;
+	*n = *n < left ? *n : left;
+	return part->folio;
 }
 
 int gem_object_read(struct gem_object *object, uint64_t at, void *to, size_t n)
 {
-	return access_bytes(object, at, to, NULL, n);
+	int rc = check_access(object, at, to, n);
+
+	for (size_t done = 0, now; done < n && !rc; done += now) {
+		struct quire_folio *folio;
+		char *content;
+
+		now = n - done;
+		folio = pin_piece(object, at + done, &content, &now);
+		if (!folio)
+			return -ENOMEM;
+		memcpy((char *)to + done, content, now);
+		quire_unpin(folio);
+	}
+	return rc;
 }
 
 int gem_object_write(struct gem_object *object, uint64_t at, const void *from, size_t n)
 {
-	return access_bytes(object, at, NULL, from, n);
+	int rc = check_access(object, at, from, n);
+
+	for (size_t done = 0, now; done < n && !rc; done += now) {
+		struct quire_folio *folio;
+		char *content;
+
+		now = n - done;
+		folio = pin_piece(object, at + done, &content, &now);
+		if (!folio)
+			return -ENOMEM;
+		memcpy(content, (const char *)from + done, now);
+		quire_unpin(folio);
+	}
+	return rc;
 }

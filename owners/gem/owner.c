@@ -134,16 +134,20 @@ static void op_putback(struct quire_folio *folio, void *arg)
 {
 	struct gem *gem = arg;
 	struct gem_folio *part = quire_folio_private(folio);
-	bool listed, in_vain;
+	bool listed, in_vain, first;
 
 	pthread_mutex_lock(&gem->lock);
 	listed = unlist_isolated_locked(gem, part);
 	in_vain = part->in_vain;
+	first = in_vain && part->object->lost;
 	part->in_vain = false;
+	part->object->lost &= !in_vain;
 	pthread_mutex_unlock(&gem->lock);
 	gem_tally_n(gem, listed ? GEM_N_putbacks : GEM_N_unbalanced, 1);
 	if (in_vain)
 		gem_tally(gem, flushed_in_vain);
+	if (first && gem->options.rebind_at_putback && !gem_object_bind_soon(part->object))
+		gem_tally(gem, putback_binds);
 }
 
 static void op_free(struct quire_folio *folio, enum quire_free_reason reason, void *arg)
@@ -302,6 +306,7 @@ static void note_results(struct gem_op *op)
 		pthread_mutex_lock(&gem->lock);
 		listed = !moved || unlist_isolated_locked(gem, part);
 		part->in_vain = !moved && op->unpinned[i];
+		part->object->lost |= part->in_vain;
 		pthread_mutex_unlock(&gem->lock);
 		if (!listed)
 			gem_tally(gem, unbalanced);

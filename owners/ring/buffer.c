@@ -130,11 +130,8 @@ static uint64_t memlock_used(void)
 /* Would so many bytes more keep within the limit? What is reserved and not bound yet counts. */
 static bool limit_allows_locked(struct ring *ring, size_t bytes)
 {
-	uint64_t used, ours = ring->reserved + bytes;
+	uint64_t used = memlock_used();
 
-	if (ours > ring->memlock)
-		return false;
-	used = memlock_used();
 	if (used < ring->bound) /* a kernel that does not tell */
 		used = ring->bound;
 	return used + (ring->reserved - ring->bound) + bytes <= ring->memlock;
@@ -313,12 +310,13 @@ struct quire_fence *ring_fence_locked(struct ring_buffer *b)
 	return b->fence;
 }
 
-static void tell(struct quire_fence *fence)
+void ring_tell_locked(struct ring_buffer *b)
 {
-	if (!fence)
+	if (!b->fence || b->flying || b->holder)
 		return;
-	quire_fence_signal(fence);
-	quire_fence_put(fence);
+	quire_fence_signal(b->fence);
+	quire_fence_put(b->fence);
+	b->fence = NULL;
 }
 
 /*
@@ -330,7 +328,6 @@ static void end_buffer_unlock(struct ring_buffer *b)
 	struct ring *ring = b->ring;
 	struct quire_folio *folio = b->folio;
 	struct quire_pin *pin = b->pin;
-	struct quire_fence *fence;
 	bool emptied = true;
 
 	b->stops++;
@@ -346,11 +343,9 @@ static void end_buffer_unlock(struct ring_buffer *b)
 	b->holder = NULL;
 	b->stops--;
 	b->gone = true;
-	fence = b->fence;
-	b->fence = NULL;
+	ring_tell_locked(b);
 	pthread_cond_broadcast(&ring->calm);
 	pthread_mutex_unlock(&ring->lock);
-	tell(fence);
 	quire_folio_put(folio);
 }
 
@@ -358,14 +353,10 @@ void ring_go_on_unlock(struct ring_buffer *b)
 {
 	struct ring *ring = b->ring;
 	struct ring_request *chain = NULL;
-	struct quire_fence *fence = NULL;
 
 	if (b->stops)
 		pthread_cond_broadcast(&ring->calm);
-	if (!b->flying && !b->holder) {
-		fence = b->fence;
-		b->fence = NULL;
-	}
+	ring_tell_locked(b);
 	if (b->closed && !b->gone && !b->outstanding && !b->holder) {
 		end_buffer_unlock(b);
 	} else {
@@ -374,7 +365,6 @@ void ring_go_on_unlock(struct ring_buffer *b)
 		pthread_mutex_unlock(&ring->lock);
 		ring_start(chain);
 	}
-	tell(fence);
 }
 
 void ring_let_go(struct ring_buffer *b)

@@ -132,7 +132,7 @@ struct ring {
 /* As ring_create(), with these back ends; uring NULL: not there. */
 int ring_create_with(struct quire *quire, const struct ring_options *options,
 		     const struct ring_backend *uring, const struct ring_backend *threads,
-		     struct ring **ring);
+		     struct ring **made);
 
 /* From a back end: a request has ended; code is bytes or -errno. */
 void ring_complete(struct ring_request *request, long code);
@@ -176,8 +176,12 @@ void ring_register(struct ring_buffer *buffer);
 /* The holder's. The pin was dropped and the buffer has moved, or has not: as it was, there. */
 void ring_register_again(struct ring_buffer *buffer, bool moved);
 
-/* For an op that cannot have it now: what to wait for, NULL for want of memory. The buffer's. */
+/*
+ * For an op that cannot have it now: what to wait for, NULL for want of memory. It is the buffer's,
+ * and signaled once nothing flies and nobody holds it.
+ */
 struct quire_fence *ring_fence_locked(struct ring_buffer *buffer);
+void ring_tell_locked(struct ring_buffer *buffer);
 
 /* For the free op. */
 void ring_buffer_free_locked(struct ring_buffer *buffer);

@@ -99,16 +99,18 @@ void ring_start(struct ring_request *chain)
 	}
 }
 
-/* Nothing of it flies any more; the lock is dropped, and with it the buffer may go. */
-static void land_unlock(struct ring_buffer *b)
+/* It flies no more. ring_go_on_unlock() has to follow: the buffer may be at its end. */
+static void land_locked(struct ring_buffer *b)
 {
 	b->outstanding--;
 	b->ring->stats.in_flight--;
-	if (--b->flying == 0 && b->slot == RING_NO_SLOT) {
+	if (--b->flying)
+		return;
+	if (b->slot == RING_NO_SLOT) {
 		quire_unpin_long(b->pin);
 		b->pin = NULL;
 	}
-	ring_go_on_unlock(b);
+	ring_tell_locked(b);
 }
 
 static void count_locked(struct ring *ring, const struct ring_request *r)
@@ -161,8 +163,10 @@ void ring_complete(struct ring_request *r, long code)
 	r->result.code = code;
 	r->result.overlapped = r->on_the_move || b->isolations != r->isolations;
 	count_locked(ring, r);
-	set_state(r, RING_REQUEST_DONE);
 	result = r->result;
+	land_locked(b);
+	/* last: who sees this knows that a mover can have the buffer, as far as this I/O goes */
+	set_state(r, RING_REQUEST_DONE);
 	if (done) {
 		ring->callbacks++;
 		ring_request_free_locked(r);
@@ -170,7 +174,7 @@ void ring_complete(struct ring_request *r, long code)
 		pthread_cond_signal(&r->completed);
 	}
 	/* the request is somebody else's from here on */
-	land_unlock(b);
+	ring_go_on_unlock(b);
 	if (done)
 		call_done(ring, done, arg, &result);
 }
@@ -256,7 +260,8 @@ static int submit(struct ring *ring, const struct ring_io *given, bool write,
 	pthread_mutex_lock(&ring->lock);
 	ring->stats.submitted--;
 	ring_request_free_locked(r);
-	land_unlock(b);
+	land_locked(b);
+	ring_go_on_unlock(b);
 	return rc;
 unlock:
 	pthread_mutex_unlock(&ring->lock);

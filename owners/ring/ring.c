@@ -107,13 +107,13 @@ static void drop_requests(struct ring *ring)
 
 int ring_create_with(struct quire *quire, const struct ring_options *options,
 		     const struct ring_backend *uring, const struct ring_backend *threads,
-		     struct ring **out)
+		     struct ring **made)
 {
 	struct ring_options o = { .size = sizeof(o) };
 	struct ring *ring;
 	int rc;
 
-	if (!quire || !out || (options && options->size < sizeof(options->size)))
+	if (!quire || !made || (options && options->size < sizeof(options->size)))
 		return -EINVAL;
 	if (options)
 		memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
@@ -142,7 +142,7 @@ int ring_create_with(struct quire *quire, const struct ring_options *options,
 	rc = open_backend(ring, &o, uring, threads);
 	if (rc)
 		goto destroy_owner;
-	*out = ring;
+	*made = ring;
 	return 0;
 destroy_owner:
 	(void)quire_owner_destroy(ring->owner); /* it has had no folio */
@@ -171,6 +171,7 @@ int ring_destroy(struct ring *ring)
 	if (ring_inside)
 		return -EDEADLK;
 	ring_buffers_put(ring);
+	RING_POINT("ring:destroying", ring);
 	deadline = ring_deadline(ring->quiesce_ns);
 	pthread_mutex_lock(&ring->lock);
 	while (ring->requests_used || ring->callbacks)

@@ -152,7 +152,8 @@ struct ring_io {
  * nor for a move. Several on one buffer run in any order. With done, request is NULL; without, it
  * must be waited for.
  * -EINVAL  at + bytes is past the buffer's end, or neither or both of done and request
- * -ESTALE  the buffer was put     -EAGAIN  as many requests as there are entries     -ENOMEM
+ * -ESTALE  the buffer was put     -EAGAIN  as many requests as there are entries     -ENOMEM,
+ * -EBUSY, -EAGAIN  the kernel takes no more now
  * All else is the request's result, -EBADF for one.
  */
 QUIRE_MUST_USE int ring_read(struct ring *ring, const struct ring_io *io,

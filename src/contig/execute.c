@@ -38,7 +38,6 @@ struct execution {
 	uint64_t start;
 	uint64_t failed; /* folios that were given up */
 	bool last;	 /* the round after which nothing is tried again */
-	bool unfenced;	 /* more than fences keeps the windows that are not finished */
 	bool gave_up;	 /* a window was given up since the plan was computed */
 	bool reader;	 /* a reader keeps old places: no other window would become free either */
 	int stop;	 /* why it ends early, or 0 */
@@ -49,21 +48,16 @@ static uint32_t first_block(const struct execution *x, const struct plan_window 
 	return w->number * x->plan->blocks_each;
 }
 
-static uint32_t used_frames(const struct execution *x, const struct plan_window *w)
+static bool window_is_free(const struct execution *x, const struct plan_window *w)
 {
 	struct node_block block;
-	uint32_t used = 0;
 
 	for (uint32_t b = 0; b < x->plan->blocks_each; b++) {
 		node_look(x->q->node, first_block(x, w) + b, &block);
-		used += QUIRE_BLOCK_FRAMES - block.free;
+		if (block.free != QUIRE_BLOCK_FRAMES)
+			return false;
 	}
-	return used;
-}
-
-static bool window_is_free(const struct execution *x, const struct plan_window *w)
-{
-	return !used_frames(x, w);
+	return true;
 }
 
 static void give_up(struct execution *x, struct plan_window *w)
@@ -183,20 +177,21 @@ static void settle_again(struct execution *x, struct plan_window *w, struct batc
 	bool ends = x->last || out_of_time(x) || retry_is_vain(&e->who);
 	struct quire_fence *fence = e->fence;
 
-	if (fence && (ends || !quire_fence_signaled(fence))) {
-		if (fenced_hold(&x->plan->fenced, fence)) {
-			e->who.site = "";
-			fence = NULL;
-		} else {
-			e->fence = NULL;
-			if (!ends)
-				(void)fenced_add(&x->plan->fenced, e->folio, e->src, fence, e->tag,
-						 &e->who);
-		}
+	bool waits = false;
+
+	if (fence && (ends || !quire_fence_signaled(fence)) &&
+	    !fenced_hold(&x->plan->fenced, fence)) {
+		e->fence = NULL;
+		waits = !ends &&
+			!fenced_add(&x->plan->fenced, e->folio, e->src, fence, e->tag, &e->who);
+	} else if (fence) {
+		e->who.site = "";
 	}
 	/* Every folio that stays is named, not just the first of its window. */
 	if (ends)
 		learn(x, w, &e->who);
+	else if (!waits)
+		plan_note_waiting(x->plan, &e->who);
 }
 
 static void settle_entry(struct execution *x, struct batch_entry *e)
@@ -454,25 +449,24 @@ static void learn_fenced(struct execution *x)
 	}
 }
 
-/* Windows that are neither free nor given up; notes whether more than fences keeps them. */
-static size_t unfinished(struct execution *x)
+/* What the round left for later, for those who look on. */
+static void show_waiting(struct execution *x)
 {
-	struct quire_plan *plan = x->plan;
-	const struct fenced *f = &plan->fenced;
-	uint32_t used;
-	size_t n = 0;
+	const struct fenced *f = &x->plan->fenced;
 
-	for (size_t i = 0; i < plan->chosen_count; i++)
-		plan->chosen[i].fenced = 0;
 	for (size_t i = 0; i < f->n; i++)
 		if (f->at[i].window != FENCED_NO_WINDOW && fenced_valid(&f->at[i]))
-			plan->chosen[f->at[i].window].fenced += 1u << word_order(f->at[i].word);
-	x->unfenced = false;
-	for (size_t i = 0; i < plan->chosen_count; i++) {
-		used = plan->chosen[i].failed ? 0 : used_frames(x, &plan->chosen[i]);
-		n += used != 0;
-		x->unfenced |= used && used != plan->chosen[i].fenced;
-	}
+			plan_note_waiting(x->plan, &f->at[i].who);
+	plan_show_waiting(x->plan);
+}
+
+/* Windows that are neither free nor given up. */
+static size_t unfinished(const struct execution *x)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->plan->chosen_count; i++)
+		n += !x->plan->chosen[i].failed && !window_is_free(x, &x->plan->chosen[i]);
 	return n;
 }
 
@@ -532,12 +526,18 @@ static void run_rounds(struct execution *x)
 		retry_init(&x->retry, x->q, x->budget.mode, wait_ns);
 	x->last = x->retry.wait_ns == 0;
 	for (;;) {
-		if (what == RETRY_ALL || !x->unfenced)
+		if (what == RETRY_ALL) {
+			/* In the last one what waited is learned, or goes. */
+			x->plan->next_count = 0;
+			if (x->last)
+				plan_show_waiting(x->plan);
 			retry_round(&x->retry);
-		if (what == RETRY_ALL)
 			run_round(x);
-		else
+			if (!x->last)
+				show_waiting(x);
+		} else {
 			run_fenced(x);
+		}
 		if (x->stop)
 			break;
 		(void)folios_settle(x->q, x->retry.wait_ns ? os_clock_ns() + SETTLE_NS : 0);
@@ -545,7 +545,8 @@ static void run_rounds(struct execution *x)
 			return;
 		if (x->last)
 			break;
-		what = retry_wait(&x->retry, x->unfenced, any_signaled, x);
+		/* Folios may go by themselves, which nobody says: that is polled, fences or not. */
+		what = retry_wait(&x->retry, true, any_signaled, x);
 		if (what == RETRY_NOTHING) {
 			/* When the time for waiting is over there is one more try, the last. */
 			x->last = true;
@@ -584,6 +585,8 @@ static int execute(struct execution *x)
 		claim(x);
 		reserve(x);
 		run_rounds(x);
+		x->plan->next_count = 0;
+		plan_show_waiting(x->plan); /* nothing waits any more */
 		unreserve(x);
 		count_waste(x);
 		if (x->stop || !x->gave_up || x->reader || x->r.replans == REPLANS_MAX)

@@ -161,8 +161,10 @@ static int await_life(struct quire_owner *owner, uint64_t deadline)
 /* Takes back what this detach announced; false: it came to its end just then. */
 static bool stay_attached(struct quire_owner *owner)
 {
-	uint32_t life = load_acquire(&owner->life);
+	uint32_t life;
 
+	SYNC_POINT("detach:late", owner);
+	life = load_acquire(&owner->life);
 	do
 		if (life & OWNER_DETACHED)
 			return false;

@@ -156,6 +156,7 @@ static void ask(struct mover *m, struct batch_entry *e)
 		e->state = ENTRY_ISOLATED;
 		return;
 	}
+	SYNC_POINT("isolate:refused", e->folio);
 	unmark_isolated(e);
 	leave(e);
 	if (code == -EAGAIN)

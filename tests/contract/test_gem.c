@@ -73,8 +73,7 @@ static void test_A7_somebody_elses_pin_stays_and_is_named(void **state)
 	rig_end(&rig);
 }
 
-/* A plan counts on gem's pins going, and names the place where a job was bound for a foreign one.
- */
+/* A plan counts on gem's pins going, and asks: nothing else knows what an engine uses. */
 static void test_A17_plans_ask_for_what_is_mapped_nowhere(void **state)
 {
 	struct rig rig;
@@ -256,6 +255,29 @@ static void test_A9_async_answers_eagain_in_migrate_as_well(void **state)
 	rig_end(&rig);
 }
 
+/* The engine is stuck in a job on something else: the op neither needs it nor wakes it. */
+static void test_A12_the_op_has_no_need_of_the_engine(void **state)
+{
+	struct rig rig;
+	struct gem_object *object;
+
+	(void)state;
+	rig_start(&rig);
+	object = object_of(&rig, 2, 0);
+	fill(&rig, object, 5);
+	rig.on_job = job_stops;
+	submit_fill(&rig, object_of(&rig, 1, 0), 1);
+	gate_pass(&rig.other);
+	assert_true(gem_object_bound(object));
+	assert_int_equal(move_object(&rig, object, QUIRE_ASYNC, NULL), 0);
+	assert_true(is_filled(object, 5));
+	assert_int_equal(gs(&rig).waits, 0);
+	rig.on_job = NULL;
+	gate_open(&rig.gate);
+	assert_true(is_right(&rig, object, 5));
+	rig_end(&rig);
+}
+
 /* The job in flight ends when the mover is known to wait for it. */
 static void job_ends_when_awaited(struct rig *rig, struct gem_ticket ticket)
 {
@@ -423,6 +445,36 @@ static void test_C16_HA5_putback_exactly_once_however_a_move_fails(void **state)
 	rig_end(&rig);
 }
 
+/* Both folios come back: the object is bound again, once, and no job had to ask for it. */
+static void test_HA5_bound_again_at_the_putback(void **state)
+{
+	struct rig rig;
+	struct gem_object *object;
+	struct quire_pin *pin;
+
+	(void)state;
+	rig_start_by(&rig, GEM_OPTIONS(.rebind_at_putback = 1));
+	object = object_of(&rig, 2, 0);
+	fill(&rig, object, 1);
+	quire_fault_arm_("copy", 1, -EIO);
+	assert_int_equal(quire_pin_long(gem_object_folio(object, 1), gem_owner(rig.g), &pin), 0);
+	assert_int_equal(move_object(&rig, object, QUIRE_ASYNC, NULL), 2);
+	assert_true(quire_fault_disarm_());
+	quire_unpin_long(pin);
+	assert_int_equal(gem_idle(rig.g, 0), 0);
+	assert_true(gem_object_bound(object));
+	assert_int_equal(gs(&rig).flushed_in_vain, 2);
+	assert_int_equal(gs(&rig).putback_binds, 1);
+	assert_int_equal(gs(&rig).rebinds, 1);
+	assert_true(is_right(&rig, object, 1));
+	/* after a move that came to be, the next job does it */
+	assert_int_equal(move_object(&rig, object, QUIRE_ASYNC, NULL), 0);
+	assert_int_equal(gem_idle(rig.g, 0), 0);
+	assert_false(gem_object_bound(object));
+	assert_int_equal(gs(&rig).putback_binds, 1);
+	rig_end(&rig);
+}
+
 static void test_A9_a_bind_that_fails_fails_the_job_alone(void **state)
 {
 	struct rig rig;
@@ -466,11 +518,13 @@ int main(void)
 		TEST(test_A9_without_the_tlb_flush_there_are_wrong_bytes),
 		TEST(test_X1_A10_async_answers_eagain_while_a_job_is_in_flight),
 		TEST(test_A9_async_answers_eagain_in_migrate_as_well),
+		TEST(test_A12_the_op_has_no_need_of_the_engine),
 		TEST(test_A9_sync_waits_for_every_job_in_flight),
 		TEST(test_A10_patience_is_bounded),
 		TEST(test_A9_jobs_on_the_object_are_held_back_and_others_go_on),
 		TEST(test_HA3_one_flush_for_an_object_and_batch),
 		TEST(test_C16_HA5_putback_exactly_once_however_a_move_fails),
+		TEST(test_HA5_bound_again_at_the_putback),
 		TEST(test_A9_a_bind_that_fails_fails_the_job_alone),
 	};
 

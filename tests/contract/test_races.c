@@ -39,6 +39,40 @@ static void test_C18a_freed_while_isolate_runs(void **state)
 	}
 }
 
+/* C18 a: the free goes first: no op hears of the folio, isolate neither. */
+static void put_the_other(struct probe *p, struct quire_folio *folio)
+{
+	struct item *it = quire_folio_private(folio), *row = p->arg;
+
+	if (it == row)
+		drop(&row[1]);
+}
+
+static void test_C18a_freed_before_isolate_reaches_no_op(void **state)
+{
+	struct quire_move moves[2];
+	struct quire *q = make_quire(2);
+	struct item row[2];
+	struct probe p;
+
+	(void)state;
+	make_probe(q, "probe", OP_ALL, &p);
+	place_row(&p, row, 2, 0, 0, 0);
+	p.arg = row;
+	p.on_isolate = put_the_other;
+	assert_int_equal(move_row(row, 2, moves, QUIRE_ASYNC, 0), 0);
+	assert_int_equal(moves[1].who.why, QUIRE_REASON_FREED);
+	assert_int_equal(p.isolates, 1);
+	assert_int_equal(row[1].freed, 1);
+	assert_int_equal(row[0].moved, 1);
+	assert_intact(&row[0]);
+	assert_item_ledger(&row[0]);
+	drop(&row[0]);
+	assert_ledger_closed(q);
+	assert_frames_free(q, 1024);
+	end_quire(q);
+}
+
 /* C18 b, the other way: migrate went first. It ends as it would, and free follows it. */
 static int put_in_migrate(struct probe *p, struct quire_batch *batch, int answer)
 {
@@ -233,13 +267,63 @@ static bool asleep(int tid)
 	return after && after[1] == ' ' && after[2] == 'S';
 }
 
+static void until_asleep(struct two *o)
+{
+	while (!asleep(o->hand.tid))
+		(void)sched_yield();
+}
+
 static void by_hand_pin_until_it_sleeps(void *arg)
 {
 	struct two *o = arg;
 
 	by_hand_pin_until_it_waits(&o->d);
-	while (!asleep(o->hand.tid))
-		(void)sched_yield();
+	until_asleep(o);
+}
+
+/* The pin is published, and goes on to its re-check: it is done, or sleeps. */
+static void by_hand_pin_to_its_end(void *arg)
+{
+	struct two *o = arg;
+
+	hand_post(&o->hand, deed_pin, &o->d);
+	gate_pass(&o->gate);
+	until_asleep(o);
+}
+
+static void by_hand_pin_long_to_its_end(void *arg)
+{
+	struct two *o = arg;
+
+	hand_post(&o->hand, deed_pin_long, &o->d);
+	gate_pass(&o->gate);
+	until_asleep(o);
+}
+
+/* X17: a pin that comes when the pins were counted is not given the place that is left. */
+static void test_X17_a_pin_after_the_scan_never_has_the_old_place(void **state)
+{
+	static const char *const steps[] = { "commit:scanned", "commit:copied" };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * COUNT_OF(steps); i++) {
+		bool is_long = i % 2;
+		struct two o;
+
+		two_start(&o);
+		hand_do(&o.hand, deed_pin, &o.d); /* its first one is not inline */
+		hand_do(&o.hand, deed_unpin, &o.d);
+		at_point(is_long ? "pin-long:counted" : "pin:published", o.it.folio, gate_open,
+			 &o.gate);
+		at_point(steps[i / 2], o.it.folio,
+			 is_long ? by_hand_pin_long_to_its_end : by_hand_pin_to_its_end, &o);
+		assert_int_equal(move_folio(o.it.folio, QUIRE_ASYNC, 0).code, 0);
+		hand_wait(&o.hand);
+		assert_int_not_equal(at_frame(&o.it), o.old);
+		assert_true(two_here(&o, o.d.address));
+		hand_do(&o.hand, is_long ? deed_unpin_long : deed_unpin, &o.d);
+		two_end(&o);
+	}
 }
 
 /* Its wait has no end of its own, so that it ends by being woken, or not at all. */
@@ -286,10 +370,150 @@ static void test_a_waiter_is_woken_by_a_move_that_fails(void **state)
 	two_end(&o);
 }
 
+/* A mover between two tries, without an end of its wait either: what is to wake it has to. */
+static void mover_sleeps(struct two *o)
+{
+	o->d.mode = QUIRE_SYNC;
+	o->d.deadline = 3600 * SEC;
+	at_point("putback:before", o->it.folio, gate_open, &o->gate);
+	quire_fault_arm_("os:futex-timeout", 1, 1);
+	hand_post(&o->hand, deed_move, &o->d);
+	gate_pass(&o->gate);
+	until_asleep(o);
+	assert_true(quire_fault_disarm_());
+}
+
+static void test_HC2_the_owners_word_wakes_the_mover(void **state)
+{
+	struct two o;
+
+	(void)state;
+	two_start(&o);
+	o.p.migrate_says = SCRIPT(-EAGAIN, 0);
+	mover_sleeps(&o);
+	quire_movable_again(o.q);
+	hand_wait(&o.hand);
+	assert_int_equal(o.d.move.code, 0);
+	assert_int_equal(o.p.migrates, 2);
+	two_end(&o);
+}
+
+static void test_HC2_the_end_of_a_long_pin_wakes_the_mover(void **state)
+{
+	struct quire_pin *pin;
+	struct two o;
+
+	(void)state;
+	two_start(&o);
+	assert_int_equal(quire_pin_long(o.it.folio, o.p.owner, &pin), 0);
+	mover_sleeps(&o);
+	quire_unpin_long(pin);
+	hand_wait(&o.hand);
+	assert_int_equal(o.d.move.code, 0);
+	two_end(&o);
+}
+
+/* --- plans, puts --------------------------------------------------------------------------- */
+
+struct rival {
+	struct quire *q;
+	struct hand *hand;
+	struct quire_plan *plan;
+	unsigned claimed;
+	int code;
+};
+
+static unsigned claimed_blocks(struct quire *q)
+{
+	unsigned n = 0;
+
+	for (uint32_t b = 0; b < quire_blocks(q); b++)
+		n += is_claimed(q, b);
+	return n;
+}
+
+static void execute_rival(void *arg)
+{
+	struct rival *r = arg;
+
+	r->code = quire_plan_execute(r->plan, NULL, NULL);
+}
+
+static void by_hand_execute_rival(void *arg)
+{
+	struct rival *r = arg;
+
+	hand_do(r->hand, execute_rival, r);
+	r->claimed = claimed_blocks(r->q);
+}
+
+/* X33: two plans chose the same window; who comes second leaves it to the first. */
+static void test_X33_a_window_claimed_since_the_plan_is_left_alone(void **state)
+{
+	struct quire *q = make_quire(3);
+	struct item rows[3][4];
+	struct quire_plan *plan;
+	struct rival r = { .q = q };
+	struct hand hand;
+	struct probe p;
+
+	(void)state;
+	make_probe(q, "probe", OP_ALL, &p);
+	for (uint32_t b = 0; b < 3; b++)
+		place_row(&p, rows[b], 4, 0, b * 512, b * 100);
+	hand_start(&hand);
+	r.hand = &hand;
+	plan = plan_of(q, 512, 1);
+	r.plan = plan_of(q, 512, 1);
+	at_point("plan:claimed", plan, by_hand_execute_rival, &r);
+	assert_int_equal(quire_plan_execute(plan, NULL, NULL), 0);
+	assert_int_equal(r.code, 0); /* it chose another */
+	assert_int_equal(r.claimed, 1);
+	assert_int_equal(claimed_blocks(q), 0);
+	assert_true(empty_blocks(q) >= 1);
+	quire_plan_destroy(plan);
+	quire_plan_destroy(r.plan);
+	hand_stop(&hand);
+	for (uint32_t b = 0; b < 3; b++) {
+		assert_row_intact(rows[b], 4);
+		drop_row(rows[b], 4);
+	}
+	no_points();
+	end_quire(q);
+}
+
+/* H-E1: one put too many, of a folio that is gone and that a reader still knows. */
+static void test_HE1_a_put_too_many_changes_nothing(void **state)
+{
+	struct two o;
+
+	(void)state;
+	two_start(&o);
+	assert_int_equal(quire_read_enter(), 0);
+	drop(&o.it);
+	quire_folio_put(o.it.folio);
+	assert_int_equal(o.it.freed, 1);
+	assert_false(quire_folio_get(o.it.folio));
+	quire_read_leave();
+	two_end(&o);
+}
+
+static void test_a_program_of_another_abi_is_refused(void **state)
+{
+	struct quire_options options = *QUIRE_OPTIONS(.arena_bytes = 1 << 21);
+	struct quire *q = NULL;
+
+	(void)state;
+	options.abi++;
+	assert_int_equal(quire_create(&options, &q), -EPROTO);
+	assert_null(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_C18a_freed_while_isolate_runs),
+		TEST(test_C18a_freed_before_isolate_reaches_no_op),
 		TEST(test_C18b_freed_while_migrate_runs),
 		TEST(test_C18c_freed_while_putback_runs),
 		TEST(test_HE1_the_put_first),
@@ -298,6 +522,12 @@ int main(void)
 		TEST(test_E8_long_pin_counted_before_dead_is_refused_and_holds_the_frame),
 		TEST(test_a_waiter_is_woken_by_a_publication),
 		TEST(test_a_waiter_is_woken_by_a_move_that_fails),
+		TEST(test_X17_a_pin_after_the_scan_never_has_the_old_place),
+		TEST(test_HC2_the_owners_word_wakes_the_mover),
+		TEST(test_HC2_the_end_of_a_long_pin_wakes_the_mover),
+		TEST(test_X33_a_window_claimed_since_the_plan_is_left_alone),
+		TEST(test_HE1_a_put_too_many_changes_nothing),
+		TEST(test_a_program_of_another_abi_is_refused),
 	};
 
 	return cmocka_run_group_tests_name("races", tests, NULL, NULL);

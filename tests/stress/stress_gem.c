@@ -331,8 +331,10 @@ static void other_things(struct submitter *s)
 		break;
 	case 1:
 		rc = gem_object_unbind(t->object, 0);
+		if (!rc && below(s, 2))
+			rc = gem_object_bind(t->object, 0);
 		if (rc)
-			fail("unbinding an object: %d", rc);
+			fail("unbinding or binding an object: %d", rc);
 		break;
 	case 2:
 		settle_all(s);
@@ -475,6 +477,7 @@ static void one_round(void)
 	rc = gem_create(q,
 			GEM_OPTIONS(.seeds = (uint32_t)seeds, .tlb = 16, .queue = 64,
 				    .depth = 1 + round_now, .patience_ns = 1000000,
+				    .rebind_at_putback = round_now > 1,
 				    .deadline_ns = 120000000000ull),
 			&gem);
 	if (rc)

@@ -49,7 +49,7 @@ struct rig {
 
 /* Makes it all; where the back end cannot be had, the test is skipped, with the reason. */
 void rig_start(struct rig *rig, void **state, const struct ring_options *options);
-/* Ends it all: nothing is in flight, no frame is lost, all books agree. */
+/* Ends it all: nothing is in flight, no frame is lost, all books agree. ring NULL: it went. */
 void rig_end(struct rig *rig);
 
 /* What has to hold whenever nothing runs. */

@@ -72,7 +72,7 @@ static void test_gem_content_begins_as_zeros(void **state)
 	(void)state;
 	rig_start(&rig);
 	for (unsigned i = 0; i < 2; i++) {
-		object = object_of(&rig, 512 * 4, 9);
+		object = object_of(&rig, 512 * 7, 9);
 		for (uint64_t at = 0; at < gem_object_bytes(object); at += sizeof(bytes)) {
 			assert_int_equal(gem_object_read(object, at, bytes, sizeof(bytes)), 0);
 			for (size_t k = 0; k < sizeof(bytes); k++)
@@ -168,6 +168,9 @@ static void test_gem_cpu_access_is_checked(void **state)
 	assert_int_equal(gem_object_read(object, 1, back, SIZE_MAX), -ERANGE);
 	assert_int_equal(gem_object_write(object, 3 * FRAME, back, 1), -ERANGE);
 	assert_int_equal(gem_object_read(object, 3 * FRAME, back, 0), 0);
+	assert_int_equal(gem_object_read(object, 0, NULL, 1), -EINVAL);
+	assert_int_equal(gem_object_write(object, 0, NULL, 1), -EINVAL);
+	assert_int_equal(gem_object_write(object, 0, NULL, 0), 0);
 	rig_end(&rig);
 }
 
@@ -402,6 +405,37 @@ static void test_gem_the_tlb_caches_and_is_emptied(void **state)
 	rig_end(&rig);
 }
 
+static void test_gem_bind_touches_nothing(void **state)
+{
+	struct rig rig;
+	struct gem_object *object;
+	unsigned fired = 0;
+	int rc;
+
+	(void)state;
+	rig_start(&rig);
+	object = object_of(&rig, 3, 1);
+	fill(&rig, object, 1);
+	assert_int_equal(gem_object_unbind(object, 0), 0);
+	for (uint64_t n = 1;; n++) {
+		quire_fault_arm_(NULL, n, -ENOMEM);
+		rc = gem_object_bind(object, 0);
+		if (!quire_fault_disarm_())
+			break;
+		fired++;
+		assert_int_equal(rc, -ENOMEM);
+		assert_false(gem_object_bound(object));
+		assert_int_equal(gs(&rig).pinned_bytes, 0);
+	}
+	assert_int_equal(rc, 0);
+	assert_int_equal(fired, 2);
+	assert_true(gem_object_bound(object));
+	assert_int_equal(gs(&rig).pinned_bytes, 3 * FRAME);
+	assert_int_equal(gs(&rig).job_bytes, 3 * FRAME);
+	assert_true(is_right(&rig, object, 1));
+	rig_end(&rig);
+}
+
 /* --- the queue ---------------------------------------------------------------------------- */
 
 static void deadlocks(struct rig *rig, struct gem_ticket ticket)
@@ -410,6 +444,7 @@ static void deadlocks(struct rig *rig, struct gem_ticket ticket)
 	CHECK(gem_idle(rig->g, 0) == -EDEADLK);
 	CHECK(gem_destroy(rig->g) == -EDEADLK);
 	CHECK(gem_object_unbind(rig->a, 0) == -EDEADLK);
+	CHECK(gem_object_bind(rig->a, 0) == -EDEADLK);
 	CHECK(gem_submit(rig->g, GEM_JOB(.kind = GEM_SUM, .src = rig->a, .bytes = 8), NULL) ==
 	      -EDEADLK);
 }
@@ -476,6 +511,7 @@ static void test_gem_a_full_queue_has_a_deadline(void **state)
 		gem_submit(rig.g, GEM_JOB(.kind = GEM_SUM, .src = rig.a, .bytes = 8), NULL),
 		-ETIMEDOUT);
 	assert_int_equal(gem_object_unbind(rig.a, 0), -ETIMEDOUT);
+	assert_int_equal(gem_object_bind(rig.a, 0), -ETIMEDOUT);
 	assert_int_equal(gem_destroy(rig.g), -ETIMEDOUT);
 	assert_true(gem_object_bound(rig.a));
 	rig.on_job = NULL;
@@ -483,6 +519,28 @@ static void test_gem_a_full_queue_has_a_deadline(void **state)
 	assert_int_equal(gem_idle(rig.g, 20 * SEC), 0);
 	assert_int_equal(gem_destroy(rig.g), 0);
 	end_quire(rig.q);
+}
+
+/* The bind comes later, when who asked for it has gone. */
+static void test_gem_a_bind_that_is_not_waited_for(void **state)
+{
+	struct rig rig;
+	struct gem_object *other;
+
+	(void)state;
+	rig_start(&rig);
+	rig.a = object_of(&rig, 1, 0);
+	other = object_of(&rig, 1, 0);
+	rig.on_job = job_stops;
+	submit_fill(&rig, other, 1);
+	gate_pass(&rig.other);
+	assert_int_equal(gem_object_bind(rig.a, 1), -ETIMEDOUT);
+	assert_false(gem_object_bound(rig.a));
+	rig.on_job = NULL;
+	gate_open(&rig.gate);
+	assert_int_equal(gem_idle(rig.g, 0), 0);
+	assert_true(gem_object_bound(rig.a));
+	rig_end(&rig);
 }
 
 /* Sixteen words wander through eight objects, one copy after the other. */
@@ -581,6 +639,51 @@ static void test_gem_jobs_keep_their_objects(void **state)
 	assert_int_equal(done.code, 0);
 	a = object_of(&rig, 2, 0);
 	assert_int_equal(done.sum, sum_if_filled(a, 3));
+	rig_end(&rig);
+}
+
+/* Stops the engine where it takes the last job's object down. */
+static void stop_here(void *arg)
+{
+	struct rig *rig = arg;
+
+	gate_open(&rig->other);
+	gate_pass(&rig->gate);
+}
+
+static void wait_until_idle(void *arg)
+{
+	struct rig *rig = arg;
+
+	rig->code = gem_idle(rig->g, 20 * SEC);
+	PUT(&rig->done.code, (int)gs(rig).folios);
+}
+
+static void test_gem_idle_is_after_the_last_objects_are_gone(void **state)
+{
+	struct gem_ticket ticket;
+	struct rig rig;
+
+	(void)state;
+	rig_start(&rig);
+	rig.a = object_of(&rig, 1, 0);
+	at_point_nth("put:zero", gem_object_folio(rig.a, 0), 1, 1, stop_here, &rig);
+	rig.on_job = job_stops;
+	ticket = submit_fill(&rig, rig.a, 2);
+	gate_pass(&rig.other);
+	gem_object_put(rig.a);
+	rig.on_job = NULL;
+	gate_open(&rig.gate);
+	gate_pass(&rig.other);
+	/* the job is done, its object on the way */
+	assert_int_equal(gem_wait(rig.g, ticket, 0), 0);
+	assert_int_equal(gem_idle(rig.g, 1), -ETIMEDOUT);
+	hand_start(&rig.hand);
+	hand_post(&rig.hand, wait_until_idle, &rig);
+	gate_open(&rig.gate);
+	hand_stop(&rig.hand);
+	assert_int_equal(rig.code, 0);
+	assert_int_equal(rig.done.code, 0);
 	rig_end(&rig);
 }
 
@@ -734,12 +837,15 @@ int main(void)
 		TEST(test_gem_jobs_do_what_they_say),
 		TEST(test_gem_a_sum_notices_two_words_that_change_places),
 		TEST(test_gem_the_tlb_caches_and_is_emptied),
+		TEST(test_gem_bind_touches_nothing),
 		TEST(test_gem_the_engine_cannot_wait_for_itself),
 		TEST(test_gem_a_full_queue),
 		TEST(test_gem_a_full_queue_has_a_deadline),
+		TEST(test_gem_a_bind_that_is_not_waited_for),
 		TEST(test_gem_jobs_that_share_an_object_keep_their_order),
 		TEST(test_gem_a_jobs_fence),
 		TEST(test_gem_jobs_keep_their_objects),
+		TEST(test_gem_idle_is_after_the_last_objects_are_gone),
 		TEST(test_gem_destroy_waits_and_drops_what_is_left),
 		TEST(test_gem_an_object_that_is_gone_takes_no_job),
 		TEST(test_gem_in_a_child_of_fork),
