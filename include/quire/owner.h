@@ -45,7 +45,7 @@ QUIRE_EXPORT int quire_owner_destroy(struct quire_owner *owner);
  *  -ENOENT     it was detached before; a call that meets another one waits to know
  *  -EDEADLK    in an op of whatever owner     -EINVAL  owner is NULL
  *  -ENXIO      in a child of fork()
- * A free op cannot wait for this, so free ops may still begin until it returns 0.
+ * Free and frame ops cannot wait for this, so they may still begin until it returns 0.
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_owner_detach(struct quire_owner *owner, uint64_t deadline_ns,
 						   struct quire_blocker *who);

@@ -206,10 +206,16 @@ static bool takers_are(const struct node *node, unsigned order, struct quire_fra
 	return true;
 }
 
-static void add_idle(struct node *node, struct quire_frame frame, uint32_t n)
+static void add_idle(struct node *node, struct quire_frame frame, unsigned order)
 {
-	node->block[frame.n / QUIRE_BLOCK_FRAMES].idle += n;
-	node->idle += n;
+	node->block[frame.n / QUIRE_BLOCK_FRAMES].idle += 1u << order;
+	node->idle += 1u << order;
+}
+
+static void sub_idle(struct node *node, struct quire_frame frame, unsigned order)
+{
+	node->block[frame.n / QUIRE_BLOCK_FRAMES].idle -= 1u << order;
+	node->idle -= 1u << order;
 }
 
 int node_take(struct node *node, unsigned order, uint16_t number, struct quire_frame *frame)
@@ -220,7 +226,7 @@ int node_take(struct node *node, unsigned order, uint16_t number, struct quire_f
 		return error;
 	pthread_mutex_lock(&node->lock);
 	set_takers(node, order, *frame, number);
-	add_idle(node, *frame, 1u << order);
+	add_idle(node, *frame, order);
 	pthread_mutex_unlock(&node->lock);
 	return 0;
 }
@@ -232,7 +238,7 @@ int node_give(struct node *node, unsigned order, uint16_t number, struct quire_f
 	pthread_mutex_lock(&node->lock);
 	if (takers_are(node, order, frame, number)) {
 		set_takers(node, order, frame, 0);
-		add_idle(node, frame, 0u - (1u << order));
+		sub_idle(node, frame, order);
 		release(node, order, frame);
 		error = 0;
 	}
@@ -247,7 +253,7 @@ int node_lend(struct node *node, unsigned order, uint16_t number, struct quire_f
 	pthread_mutex_lock(&node->lock);
 	if (takers_are(node, order, frame, number)) {
 		set_takers(node, order, frame, number | NODE_LENT);
-		add_idle(node, frame, 0u - (1u << order));
+		sub_idle(node, frame, order);
 		error = 0;
 	}
 	pthread_mutex_unlock(&node->lock);
@@ -259,7 +265,7 @@ void node_unlend(struct node *node, unsigned order, struct quire_frame frame)
 	pthread_mutex_lock(&node->lock);
 	CHECK(!node_tag(node, frame) && node_is_lent(node, frame));
 	set_takers(node, order, frame, node->taker[frame.n] & NODE_TAKERS);
-	add_idle(node, frame, 1u << order);
+	add_idle(node, frame, order);
 	pthread_mutex_unlock(&node->lock);
 }
 
