@@ -47,6 +47,7 @@ struct report {
 	size_t in_use, refusing;
 	size_t ring_wanted;	   /* pages that ring would have, were there no limit */
 	uint64_t registered_bytes; /* by ring, at the end */
+	size_t registered_lost;	   /* buffers that the kernel did not take again after a move */
 	bool ring_is_uring;
 	char ring_backend[128];
 
