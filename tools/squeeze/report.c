@@ -83,6 +83,8 @@ static void text_ring(const struct report *r, uint64_t folios)
 		printf("; %s", r->ring_backend);
 	else
 		printf("; %s registered", text_size(bytes, r->registered_bytes));
+	if (r->ring_is_uring && r->registered_bytes < r->ring_bytes)
+		printf(" of %s", text_size(bytes, r->ring_bytes));
 	if (r->registered_lost)
 		printf(", %s more until the kernel refused", text_count(lost, r->registered_lost));
 	if (folios < r->ring_wanted)
