@@ -16,5 +16,6 @@
 #include <quire/pin.h>
 #include <quire/plan.h>
 #include <quire/read.h>
+#include <quire/serve.h>
 
 #endif

@@ -22,6 +22,7 @@ struct quire_batch;
 struct quire_fence;
 struct quire_pin;
 struct quire_plan;
+struct quire_server;
 
 /* "as many as there are" */
 #define QUIRE_MAX UINT64_MAX

@@ -14,6 +14,7 @@
  */
 #include "contig/plan.h"
 
+#include "contig/record.h"
 #include "core/fence.h"
 #include "frame/node.h"
 #include "migrate/batch.h"
@@ -69,6 +70,7 @@ static void learn(struct execution *x, struct plan_window *w, const struct quire
 {
 	/* Without the memory to remember it, the window is still given up, only without a name. */
 	(void)plan_learn(x->plan, who);
+	record_stays(x->plan, who);
 	x->failed++;
 	count_not_moved(x->q, who->why);
 	give_up(x, w);
@@ -235,6 +237,7 @@ static void report(struct execution *x)
 static void check_budget(struct execution *x)
 {
 	report(x);
+	record_progress(x->plan, &x->r);
 	if (x->stop)
 		return;
 	if (x->budget.progress && x->budget.progress(x->budget.arg, &x->r))
@@ -662,6 +665,7 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 	if (error)
 		return error;
 	plan->executed = true;
+	record_started(plan, x.budget.mode);
 	error = execute(&x);
 	if (x.m.moved)
 		(void)folios_settle(x.q, os_clock_ns() + SETTLE_NS);
@@ -675,5 +679,7 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 	/* Naming needs memory of its own; without it the names known so far stand. */
 	(void)plan_name_blockers(plan);
 	give(&x, result);
-	return verdict(&x, error);
+	error = verdict(&x, error);
+	record_ended(plan, error, &x.r);
+	return error;
 }

@@ -5,6 +5,7 @@
  */
 #include "contig/plan.h"
 
+#include "contig/record.h"
 #include "folio/folios.h"
 #include "frame/node.h"
 #include "util/mem.h"
@@ -581,6 +582,7 @@ int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct qui
 	plan->windows = node_blocks(q->node) / plan->blocks_each;
 	fetch_add(&q->plans, 1u);
 	error = plan_compute(plan);
+	record_planned(plan, error);
 	if (error) {
 		quire_plan_destroy(plan);
 		return error;
@@ -594,8 +596,10 @@ void quire_plan_destroy(struct quire_plan *plan)
 {
 	if (!plan)
 		return;
-	if (!plan->q->forked)
+	if (!plan->q->forked) {
+		record_gone(plan);
 		fetch_sub(&plan->q->plans, 1u);
+	}
 	mem_free(plan->chosen);
 	mem_free(plan->move);
 	mem_free(plan->blocker);

@@ -135,7 +135,8 @@ int quire_destroy(struct quire *q)
 		if (error)
 			return error;
 	}
-	if (!q->forked && (load_acquire(&q->ops) || load_acquire(&q->plans)))
+	if (!q->forked &&
+	    (load_acquire(&q->ops) || load_acquire(&q->plans) || load_acquire(&q->servers)))
 		return -EBUSY;
 	instances_remove(q);
 	layers_finish(q, quire_layer_count);

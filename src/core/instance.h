@@ -12,6 +12,7 @@
 
 struct node;
 struct folios;
+struct records;
 
 struct quire_counts {
 #define QUIRE_COUNT_FIELD_(name, text) uint64_t name;
@@ -31,8 +32,10 @@ struct quire {
 	uint32_t refs;		    /* atomic: one until it is destroyed, one for each fence */
 	uint32_t plans;		    /* atomic: plans alive */
 	uint32_t ops;		    /* atomic: moves and plans that run now */
+	uint32_t servers;	    /* atomic: threads that look at it for `quire explain` */
 	struct node *node;
 	struct folios *folios;
+	struct records *records;
 	struct quire *next; /* all instances, for fork; under the list's lock */
 };
 

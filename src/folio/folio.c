@@ -169,8 +169,9 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 			node_free(q->node, args.order, frame);
 		return -ENOMEM;
 	}
+	/* atomic: a look (look.h) may be at the descriptor, for what it was */
 	store_relaxed(&folio->owner_, owner);
-	folio->pins_ = NULL;
+	store_relaxed(&folio->pins_, NULL);
 	store_relaxed(&folio->private_, args.private_data);
 	store_relaxed(&folio->link_, NULL);
 	if (!lent) /* else the place has it already */
@@ -182,9 +183,10 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	 * be it through a stale tag or a stale handle, finds everything in place, and a move of his
 	 * comes after all that is stored here. Without a count the tag leads to nothing.
 	 */
-	store_release(&folio->word_, word_make(load_relaxed(&folio->word_), frame.n, args.order));
+	word_step_store(folio, STEP_CREATE,
+			word_make(load_relaxed(&folio->word_), frame.n, args.order));
 	node_set_tag(q->node, frame, folio_number(folios, folio));
-	__atomic_store_n(&folio->count_, COUNT_REF, __ATOMIC_SEQ_CST);
+	count_step_store(folio, COUNT_BORN, COUNT_REF);
 	SYNC_POINT("create:counted", folio);
 	*result = folio;
 	return 0;
@@ -203,7 +205,7 @@ bool quire_folio_get(struct quire_folio *folio)
 
 	/* The last number is never taken: one more would carry into the pins. */
 	while (COUNT_REFS(c) && COUNT_REFS(c) != UINT32_MAX)
-		if (compare_exchange(&folio->count_, &c, c + COUNT_REF))
+		if (count_step(folio, COUNT_GET, &c, c + COUNT_REF))
 			return true;
 	return false;
 }
@@ -252,10 +254,9 @@ static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
 
 	SYNC_POINT("put:zero", folio);
 	word = load_relaxed(&folio->word_);
-	do
-		CHECK(!(word & (QUIRE_DEAD_ | QUIRE_ISOLATED_ | QUIRE_MOVING_)));
-	while (!compare_exchange(&folio->word_, &word,
-				 (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_));
+	while (!word_step(folio, STEP_RETIRE, &word,
+			  (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_))
+		;
 	SYNC_POINT("put:dead", folio);
 	count(q, folios_freed, 1);
 	owner_free(folio, reason);
@@ -269,7 +270,7 @@ bool folio_put_if_last(struct quire_folio *folio)
 	uint64_t c = load_acquire(&folio->count_);
 
 	while (COUNT_REFS(c) == 1)
-		if (compare_exchange(&folio->count_, &c, c - COUNT_REF))
+		if (count_step(folio, COUNT_PUT_LAST, &c, c - COUNT_REF))
 			return true;
 	return false;
 }
@@ -293,7 +294,7 @@ void quire_folio_put(struct quire_folio *folio)
 				  folio->owner_->name);
 			return;
 		}
-	} while (!compare_exchange(&folio->count_, &c, c - COUNT_REF));
+	} while (!count_step(folio, COUNT_PUT, &c, c - COUNT_REF));
 	if (COUNT_REFS(c) == 1)
 		last_put(folio, QUIRE_FREE_PUT);
 }
@@ -711,7 +712,7 @@ static void folios_finish(struct quire *q)
 
 		if (!COUNT_REFS(load_acquire(&folio->count_)))
 			continue;
-		__atomic_store_n(&folio->count_, 0, __ATOMIC_SEQ_CST);
+		count_step_store(folio, COUNT_END, 0);
 		last_put(folio, QUIRE_FREE_DESTROY);
 	}
 	while ((limbo = folios->limbo)) {

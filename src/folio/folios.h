@@ -9,23 +9,21 @@
  *	free      references = 0, DEAD set, on the free list, no tag names it
  *	isolated  one mover holds a reference and has link_
  *
- * Lock order: reclaim -> pins -> table -> node; owners alone. No lock is held while an op runs.
+ * The states of the word, and what may change it: states.def.
+ *
+ * Lock order: reclaim -> pins -> table -> node; records -> owners. No lock is held in an op.
  */
 #ifndef QUIRE_SRC_FOLIO_FOLIOS_H
 #define QUIRE_SRC_FOLIO_FOLIOS_H
 
 #include "core/instance.h"
+#include "folio/state.h"
 #include "folio/thread.h"
 
 #include <pthread.h>
 #include <quire/folio.h>
 #include <quire/owner.h>
 #include <quire/pin.h>
-
-#define COUNT_REF 1ull
-#define COUNT_PIN (1ull << 32)
-#define COUNT_REFS(c) ((uint32_t)(c))
-#define COUNT_PINS(c) ((uint32_t)((c) >> 32))
 
 #define PIN_LOCKS 64
 
@@ -186,7 +184,10 @@ struct quire_folio *folio_peek_at(struct quire *q, struct quire_frame frame);
 
 /* Sleeps until MOVING is clear. */
 void folio_wait_moving(struct quire_folio *folio);
-/* Clears flags, and wakes who waited for MOVING if that is among them. */
+/*
+ * Clears flags: MOVING, which is UNMARK and wakes who waits for it, or ISOLATED and MOVED, which is
+ * RELEASE.
+ */
 void folio_clear(struct quire_folio *folio, uint64_t flags);
 
 /*
@@ -218,6 +219,19 @@ void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,
 /* The same for a short pin in slot i of thread t. */
 void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 		   struct quire_blocker *who);
+
+/* How long ago a mover, or a look, first met the pin that stands in slot i of t. */
+uint64_t slot_age(struct thread *t, unsigned i, struct quire_folio *folio, const char *site);
+
+/* The named pins of a folio, between lock and unlock; what is looked at says why it stays. */
+struct pin_look {
+	enum quire_reason why;
+	bool fixed; /* no migrate op can be expected to drop it */
+};
+void pins_lock(struct quire *q, const struct quire_folio *folio);
+void pins_unlock(struct quire *q, const struct quire_folio *folio);
+const struct quire_pin *pins_first(const struct quire_folio *folio);
+void pin_look(const struct quire_pin *pin, struct pin_look *look);
 
 /* Spilled pins of threads that are gone: how many; dropped, which is what ends them. */
 uint64_t pins_gone(struct quire *q);

@@ -95,7 +95,7 @@ static bool mark_isolated(struct batch_entry *e)
 	do {
 		if (word & (QUIRE_ISOLATED_ | QUIRE_DEAD_))
 			return false;
-	} while (!compare_exchange(&e->folio->word_, &word, word | QUIRE_ISOLATED_));
+	} while (!word_step(e->folio, STEP_ISOLATE, &word, word | QUIRE_ISOLATED_));
 	e->src = quire_frame(word_frame(word));
 	store_relaxed(&e->folio->link_, (void *)e);
 	return true;
