@@ -38,11 +38,11 @@ applies() {
 	patch -p1 --dry-run -F0 -s -f -i "$top/$1" || return 1
 }
 
-# Two faults with the same text are one.
+# Two faults with the same text, and the same lines around it, are one.
 differ() {
 	local twice
 	twice=$(for file in tests/mutants/*.patch; do
-		grep -E '^[-+]' "$file" | md5sum
+		sed -e '1,/^@@/d' -e '/^@@/d' "$file" | md5sum
 	done | sort | uniq -d)
 	[[ -z $twice ]]
 }
