@@ -107,8 +107,9 @@ undo() {
 
 # caught FILE: "caught by ..." in verdict.
 caught() {
-	local status program test by= hangs
+	local status program test hangs by=''
 	hangs=$(field Hangs "$1")
+	# shellcheck disable=SC2046 # one word a program
 	compile $(field Kills "$1" | cut -d' ' -f1 | sort -u) || {
 		verdict="does not build"
 		grep -E 'error|FAILED' "$build/ninja.log" | head -n 5 | sed 's/^/# /'
