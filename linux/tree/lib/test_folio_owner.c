@@ -33,6 +33,7 @@
 #include <linux/swap.h>
 #include <linux/uaccess.h>
 #include <linux/writeback.h>
+#include "test_folio_owner.h"
 #include "test_folio_owner_uapi.h"
 
 struct tfo_object {
@@ -53,8 +54,7 @@ struct tfo_object {
 	struct folio_owner *content, *frame;
 };
 
-/* The order of what happens to all objects. */
-static atomic64_t tfo_clock;
+atomic64_t tfo_clock;
 
 /* What one migration asks for destinations with. */
 struct tfo_target {

@@ -336,7 +336,11 @@ static unsigned long contig_look(struct page *page, bool unmovable, int rc)
 	} else if (noted) {
 		found = true;
 	} else {
-		note_from_look(&note, folio, rc, false, 1);
+		bool locked = folio_trylock(folio);
+
+		note_from_look(&note, folio, rc, locked, 1);
+		if (locked)
+			folio_unlock(folio);
 		/* What could have been moved was not in the way. */
 		found = note.why != MIGRATE_BLOCKER_OTHER;
 	}

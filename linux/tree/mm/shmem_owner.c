@@ -172,6 +172,7 @@ int __shmem_owner_register(struct file *file, const struct shmem_owner_ops *ops,
 			kfree(owner);
 			return -EINVAL;
 		}
+		static_branch_inc(&shmem_owner_key);
 	}
 
 	mapping = file->f_mapping;
@@ -182,10 +183,10 @@ int __shmem_owner_register(struct file *file, const struct shmem_owner_ops *ops,
 		/* Pairs with READ_ONCE() and the dependency in _get(). */
 		smp_store_release(&mapping->i_private_data, owner);
 	spin_unlock(&mapping->i_private_lock);
-	if (err)
+	if (err && owner) {
+		static_branch_dec(&shmem_owner_key);
 		kfree(owner);
-	else if (owner)
-		static_branch_inc(&shmem_owner_key);
+	}
 	return err;
 }
 EXPORT_SYMBOL_GPL(__shmem_owner_register);

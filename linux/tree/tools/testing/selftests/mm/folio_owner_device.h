@@ -3,7 +3,7 @@
 #ifndef _FOLIO_OWNER_DEVICE_H
 #define _FOLIO_OWNER_DEVICE_H
 
-#include "owner_harness.h"
+#include "owner_selftest.h"
 #include "../../../../lib/test_folio_owner_uapi.h"
 
 static inline int device(void)

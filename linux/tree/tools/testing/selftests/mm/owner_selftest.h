@@ -8,8 +8,8 @@
  * there all the same, and reported good if it fails: that shows that it can.
  * What is marked KERNEL is about the kernel as it is and must pass on both.
  */
-#ifndef _OWNER_HARNESS_H
-#define _OWNER_HARNESS_H
+#ifndef _OWNER_SELFTEST_H
+#define _OWNER_SELFTEST_H
 
 #include <errno.h>
 #include <fcntl.h>
@@ -167,4 +167,4 @@ static inline int run_tests(int argc, char **argv, const struct test *tests,
 	return failed || (only && !n);
 }
 
-#endif /* _OWNER_HARNESS_H */
+#endif /* _OWNER_SELFTEST_H */
