@@ -19,6 +19,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pagevec.h>
+#include <linux/sched.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
@@ -121,7 +122,7 @@ static int tgpu_give_way(struct tgpu_bo *bo)
 
 static int tgpu_move(struct tgpu_bo *bo, struct address_space *mapping,
 		     struct folio *dst, struct folio *src,
-		    enum migrate_mode mode)
+		     enum migrate_mode mode)
 {
 	struct tgpu_device *gpu = bo->gpu;
 	int rc = shmem_owner_migrate_folio(mapping, dst, src, mode);
@@ -147,19 +148,10 @@ static int tgpu_move(struct tgpu_bo *bo, struct address_space *mapping,
 	return rc;
 }
 
-static int tgpu_migrate_folio(struct address_space *mapping, struct folio *dst,
-			      struct folio *src, enum migrate_mode mode,
-			     void *private)
+static int tgpu_ask(struct tgpu_bo *bo, struct address_space *mapping,
+		    struct folio *dst, struct folio *src, enum migrate_mode mode)
 {
-	struct tgpu_bo *bo = private;
 	int rc;
-
-	tgpu_count(bo->gpu, &bo->gpu->stats.calls[mode]);
-	if (!folio_test_locked(src) || !folio_test_locked(dst) ||
-	    folio_mapped(src) || folio_test_writeback(src) ||
-	    folio_ref_count(dst) != 1 || dst->mapping ||
-	    src->mapping != mapping || src->index >= TGPU_MAX_PAGES)
-		tgpu_count(bo->gpu, &bo->gpu->stats.violations);
 
 	/* Who wants one page will want more of them. */
 	WRITE_ONCE(bo->wanted, jiffies + TGPU_GRACE);
@@ -176,6 +168,27 @@ static int tgpu_migrate_folio(struct address_space *mapping, struct folio *dst,
 	if (!rc)
 		rc = tgpu_move(bo, mapping, dst, src, mode);
 	tgpu_bo_unlock(bo);
+	return rc;
+}
+
+static int tgpu_migrate_folio(struct address_space *mapping, struct folio *dst,
+			      struct folio *src, enum migrate_mode mode,
+			      void *private)
+{
+	unsigned long slept = current->nvcsw;
+	struct tgpu_bo *bo = private;
+	int rc;
+
+	tgpu_count(bo->gpu, &bo->gpu->stats.calls[mode]);
+	if (!folio_test_locked(src) || !folio_test_locked(dst) ||
+	    folio_mapped(src) || folio_test_writeback(src) ||
+	    folio_ref_count(dst) != 1 || dst->mapping ||
+	    src->mapping != mapping || src->index >= TGPU_MAX_PAGES)
+		tgpu_count(bo->gpu, &bo->gpu->stats.violations);
+
+	rc = tgpu_ask(bo, mapping, dst, src, mode);
+	if (mode == MIGRATE_ASYNC && current->nvcsw != slept)
+		tgpu_count(bo->gpu, &bo->gpu->stats.violations);
 	return rc;
 }
 

@@ -61,7 +61,7 @@ struct tgpu_stats {
 	__u64 words;		/* read and checked by the engine */
 	__u64 wrong;		/* ... that were not what they had to be */
 	__u64 faults;		/* addresses without a translation */
-	__u64 violations;	/* the op found what it was promised it would not */
+	__u64 violations;	/* the op found what it was promised not to, or slept */
 	__u64 objects;		/* now */
 	__u64 objects_bound;
 	__u64 least_runs;	/* of all objects with endless jobs */

@@ -265,6 +265,7 @@ static int test_A10_async_does_not_wait(void)
 	CHECK_EQ(s.busy[ASYNC], 40);
 	CHECK_EQ(s.calls[ASYNC], 40);
 	CHECK_EQ(s.waited[ASYNC], 0);
+	CHECK_EQ(s.violations, 0);
 	CHECK_EQ(s.unbound, 0);
 	CHECK(is_bound(bo));
 	CHECK_EQ(pfn(bo, 0), before);
@@ -393,7 +394,7 @@ static int test_A14_table_follows_under_jobs(void)
 	return 0;
 }
 
-static int test_H_A5_object_stays_away_for_the_batch(void)
+static int test_A9_binding_again_waits_for_the_batch(void)
 {
 	unsigned int bo, round;
 	struct tgpu_stats s;
@@ -518,6 +519,63 @@ static int test_A17_in_use_and_mapped_nowhere(void)
 	return 0;
 }
 
+#define CONTIG	16384			/* pages */
+#define EVERY	512
+#define MANY	8			/* objects */
+
+/* A page of a bound object in every block of 2 MiB, as far as they reach. */
+static unsigned int spread(unsigned int *bo)
+{
+	static unsigned long pool[1 << 14];
+	unsigned long bits, frame;
+	unsigned int n = 0, i;
+
+	TELL(TGPU_POOL_TAKE, .value = CONTIG / 2);
+	bits = TELL(TGPU_POOL_LIST, .addr = (uintptr_t)pool,
+		    .count = sizeof(pool)).value;
+	for (frame = 0; frame < bits && n < MANY * PAGES; frame++) {
+		struct tgpu_place place = { .pfn = frame, .index = n % PAGES };
+
+		if (!(pool[frame / 64] >> frame % 64 & 1))
+			continue;
+		if (!place.index)
+			bo[n / PAGES] = object(PAGES);
+		place.handle = bo[n / PAGES];
+		TELL(TGPU_PLACE, .addr = (uintptr_t)&place, .count = 1);
+		n++;
+		frame |= EVERY - 1;
+	}
+	n = (n + PAGES - 1) / PAGES;
+	for (i = 0; i < n; i++)
+		TELL(TGPU_BIND, .handle = bo[i]);
+	TELL(TGPU_POOL_DROP);
+	TELL(TGPU_DRAIN);
+	return n;
+}
+
+static int test_X33_contiguous_memory_under_jobs(void)
+{
+	unsigned int bo[MANY], n = spread(bo), i;
+	struct tgpu_args a;
+	struct tgpu_stats s;
+
+	CHECK(n > 1);
+	for (i = 0; i < n; i++)
+		TELL(TGPU_RUN, .handle = bo[i], .others = i % 2,
+		     .addr = (uintptr_t)&bo[i & ~1], .value = i + 1);
+	for (i = 0; i < 3000 && !stats().least_runs; i++)
+		usleep(1000);
+	a = TELL(TGPU_CONTIG, .count = CONTIG);
+	TELL(TGPU_STOP);
+	CHECK_EQ(a.result, 0);
+	s = stats();
+	CHECK(s.moved_in_use >= CONTIG / EVERY);
+	for (i = 0; i < n; i++)
+		check_content(bo[i], PAGES,
+			      TELL(TGPU_SUM, .handle = bo[i]).value);
+	return 0;
+}
+
 static const struct owner_test tests[] = {
 	TEST(test_A7_bound_object_gives_way),
 	TEST(test_A7_foreign_pin_under_jobs),
@@ -528,11 +586,12 @@ static const struct owner_test tests[] = {
 	TEST(test_A10_waiting_has_an_end),
 	TEST(test_A12_suspended_device_is_not_woken),
 	TEST(test_A14_table_follows_under_jobs),
-	TEST(test_H_A5_object_stays_away_for_the_batch),
+	TEST(test_A9_binding_again_waits_for_the_batch),
 	TEST(test_A15_detach_under_jobs),
 	TEST(test_A15_object_goes_under_jobs),
 	TEST(test_A16_truncate_under_jobs),
 	TEST(test_A17_in_use_and_mapped_nowhere),
+	TEST(test_X33_contiguous_memory_under_jobs),
 };
 
 int main(int argc, char **argv)
