@@ -5,6 +5,7 @@
  */
 #include "contig/plan.h"
 
+#include "contig/record.h"
 #include "folio/folios.h"
 #include "frame/node.h"
 #include "util/mem.h"
@@ -119,7 +120,40 @@ int plan_learn(struct quire_plan *plan, const struct quire_blocker *who)
 		return -ENOMEM;
 	plan->learned = grown;
 	plan->learned[plan->learned_count++] = *who;
-	return 0;
+	pthread_mutex_lock(&plan->lock);
+	grown = mem_grow(plan->fresh, &plan->fresh_capacity, plan->fresh_count + 1, sizeof(*grown));
+	if (grown) {
+		plan->fresh = grown;
+		plan->fresh[plan->fresh_count++] = *who;
+	}
+	pthread_mutex_unlock(&plan->lock);
+	return grown ? 0 : -ENOMEM;
+}
+
+void plan_note_waiting(struct quire_plan *plan, const struct quire_blocker *who)
+{
+	struct quire_blocker *grown = mem_grow(plan->next_waiting, &plan->next_capacity,
+					       plan->next_count + 1, sizeof(*grown));
+
+	if (!grown)
+		return;
+	plan->next_waiting = grown;
+	plan->next_waiting[plan->next_count++] = *who;
+}
+
+void plan_show_waiting(struct quire_plan *plan)
+{
+	struct quire_blocker *shown = plan->waiting;
+	size_t capacity = plan->waiting_capacity;
+
+	pthread_mutex_lock(&plan->lock);
+	plan->waiting = plan->next_waiting;
+	plan->waiting_capacity = plan->next_capacity;
+	plan->waiting_count = plan->next_count;
+	pthread_mutex_unlock(&plan->lock);
+	plan->next_waiting = shown;
+	plan->next_capacity = capacity;
+	plan->next_count = 0;
 }
 
 /*
@@ -415,10 +449,13 @@ static int choose(struct quire_plan *plan, struct survey *s)
 
 static void keep_blockers(struct quire_plan *plan, struct survey *s)
 {
+	pthread_mutex_lock(&plan->lock);
 	mem_free(plan->blocker);
 	plan->blocker = s->blocker;
 	plan->blocker_count = s->blocker_count;
 	plan->blocker_capacity = s->blocker_capacity;
+	plan->fresh_count = 0;
+	pthread_mutex_unlock(&plan->lock);
 	s->blocker = NULL;
 }
 
@@ -498,12 +535,14 @@ int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct qui
 	plan = mem_zalloc(1, sizeof(*plan));
 	if (!plan)
 		return -ENOMEM;
+	pthread_mutex_init(&plan->lock, NULL);
 	plan->q = q;
 	plan->goal = g;
 	plan->blocks_each = g.frames / QUIRE_BLOCK_FRAMES;
 	plan->windows = node_blocks(q->node) / plan->blocks_each;
 	fetch_add(&q->plans, 1u);
 	error = plan_compute(plan);
+	record_planned(plan, error);
 	if (error) {
 		quire_plan_destroy(plan);
 		return error;
@@ -517,12 +556,19 @@ void quire_plan_destroy(struct quire_plan *plan)
 {
 	if (!plan)
 		return;
-	if (!plan->q->forked)
+	if (!plan->q->forked) {
+		record_gone(plan);
 		fetch_sub(&plan->q->plans, 1u);
+	}
 	mem_free(plan->chosen);
 	mem_free(plan->move);
 	mem_free(plan->blocker);
 	mem_free(plan->learned);
+	mem_free(plan->fresh);
+	mem_free(plan->waiting);
+	mem_free(plan->next_waiting);
+	pthread_mutex_destroy(&plan->lock);
+	fenced_finish(&plan->fenced);
 	mem_free(plan);
 }
 
@@ -546,4 +592,53 @@ size_t quire_plan_blockers(const struct quire_plan *plan)
 const struct quire_blocker *quire_plan_blocker(const struct quire_plan *plan, size_t i)
 {
 	return i < plan->blocker_count ? &plan->blocker[i] : NULL;
+}
+
+/* The three lists one after the other; i from 0 to below their sum. Under the lock. */
+static const struct quire_blocker *blocker_now(const struct quire_plan *plan, size_t i)
+{
+	if (i < plan->blocker_count)
+		return &plan->blocker[i];
+	i -= plan->blocker_count;
+	if (i < plan->fresh_count)
+		return &plan->fresh[i];
+	return &plan->waiting[i - plan->fresh_count];
+}
+
+static size_t lock_blockers(const struct quire_plan *plan)
+{
+	pthread_mutex_lock((pthread_mutex_t *)&plan->lock); /* no plan is ever const */
+	return plan->blocker_count + plan->fresh_count + plan->waiting_count;
+}
+
+static void unlock_blockers(const struct quire_plan *plan)
+{
+	pthread_mutex_unlock((pthread_mutex_t *)&plan->lock);
+}
+
+size_t quire_plan_blockers_now(const struct quire_plan *plan, struct quire_blocker *to, size_t n)
+{
+	size_t all;
+
+	if (!plan || (!to && n))
+		return 0;
+	all = lock_blockers(plan);
+	for (size_t i = 0; i < n && i < all; i++)
+		to[i] = *blocker_now(plan, i);
+	unlock_blockers(plan);
+	return all;
+}
+
+int quire_plan_histogram(const struct quire_plan *plan, uint64_t counts[QUIRE_REASON_ROOM])
+{
+	size_t all;
+
+	if (!plan || !counts)
+		return -EINVAL;
+	memset(counts, 0, QUIRE_REASON_ROOM * sizeof(*counts));
+	all = lock_blockers(plan);
+	for (size_t i = 0; i < all; i++)
+		counts[blocker_now(plan, i)->why]++;
+	unlock_blockers(plan);
+	return 0;
 }

@@ -136,8 +136,9 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 		node_free(q->node, args.order, frame);
 		return -ENOMEM;
 	}
-	folio->owner_ = owner;
-	folio->pins_ = NULL;
+	/* atomic: a look (look.h) may be at the descriptor, for what it was */
+	store_relaxed(&folio->owner_, owner);
+	store_relaxed(&folio->pins_, NULL);
 	store_relaxed(&folio->private_, args.private_data);
 	store_relaxed(&folio->link_, NULL);
 	fetch_add(&owner->folios, 1u);
@@ -148,9 +149,10 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	 * be it through a stale tag or a stale handle, finds everything in place, and a move of his
 	 * comes after all that is stored here. Without a count the tag leads to nothing.
 	 */
-	store_release(&folio->word_, word_make(load_relaxed(&folio->word_), frame.n, args.order));
+	word_step_store(folio, STEP_CREATE,
+			word_make(load_relaxed(&folio->word_), frame.n, args.order));
 	node_set_tag(q->node, frame, folio_number(folios, folio));
-	__atomic_store_n(&folio->count_, COUNT_REF, __ATOMIC_SEQ_CST);
+	count_step_store(folio, COUNT_BORN, COUNT_REF);
 	SYNC_POINT("create:counted", folio);
 	*result = folio;
 	return 0;
@@ -169,7 +171,7 @@ bool quire_folio_get(struct quire_folio *folio)
 
 	/* The last number is never taken: one more would carry into the pins. */
 	while (COUNT_REFS(c) && COUNT_REFS(c) != UINT32_MAX)
-		if (compare_exchange(&folio->count_, &c, c + COUNT_REF))
+		if (count_step(folio, COUNT_GET, &c, c + COUNT_REF))
 			return true;
 	return false;
 }
@@ -213,28 +215,17 @@ static void retire(struct quire *q, struct quire_folio *folio)
 /* The count is 0: nobody else can change that, so this runs once. */
 static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
 {
-	struct quire_owner *owner = folio->owner_;
-	struct quire *q = owner->quire;
-	struct thread *t;
+	struct quire *q = folio->owner_->quire;
 	uint64_t word;
 
 	SYNC_POINT("put:zero", folio);
 	word = load_relaxed(&folio->word_);
-	do
-		CHECK(!(word & (QUIRE_DEAD_ | QUIRE_ISOLATED_ | QUIRE_MOVING_)));
-	while (!compare_exchange(&folio->word_, &word,
-				 (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_));
+	while (!word_step(folio, STEP_RETIRE, &word,
+			  (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_))
+		;
 	SYNC_POINT("put:dead", folio);
 	count(q, folios_freed, 1);
-	if (owner->ops.free) {
-		t = thread_self();
-		count(q, op_free, 1);
-		if (t)
-			t->in_op++;
-		owner->ops.free(folio, reason, owner->arg);
-		if (t)
-			t->in_op--;
-	}
+	owner_free(folio, reason);
 	fetch_sub(&q->folios->live, 1u);
 	fetch_add(&q->folios->retired, 1u);
 	retire(q, folio);
@@ -245,7 +236,7 @@ bool folio_put_if_last(struct quire_folio *folio)
 	uint64_t c = load_acquire(&folio->count_);
 
 	while (COUNT_REFS(c) == 1)
-		if (compare_exchange(&folio->count_, &c, c - COUNT_REF))
+		if (count_step(folio, COUNT_PUT_LAST, &c, c - COUNT_REF))
 			return true;
 	return false;
 }
@@ -269,7 +260,7 @@ void quire_folio_put(struct quire_folio *folio)
 				  folio->owner_->name);
 			return;
 		}
-	} while (!compare_exchange(&folio->count_, &c, c - COUNT_REF));
+	} while (!count_step(folio, COUNT_PUT, &c, c - COUNT_REF));
 	if (COUNT_REFS(c) == 1)
 		last_put(folio, QUIRE_FREE_PUT);
 }
@@ -285,7 +276,7 @@ static void release(struct quire *q, struct quire_folio *folio)
 	SYNC_POINT("retire:freeing", folio);
 	node_set_tag(q->node, frame, 0);
 	node_free(q->node, word_order(word), frame);
-	fetch_sub(&folio->owner_->folios, 1u);
+	owner_put(folio->owner_);
 	descriptor_put(folios, folio);
 	fetch_sub(&folios->retired, 1u);
 }
@@ -693,7 +684,7 @@ static void folios_finish(struct quire *q)
 
 		if (!COUNT_REFS(load_acquire(&folio->count_)))
 			continue;
-		__atomic_store_n(&folio->count_, 0, __ATOMIC_SEQ_CST);
+		count_step_store(folio, COUNT_END, 0);
 		last_put(folio, QUIRE_FREE_DESTROY);
 	}
 	while ((limbo = folios->limbo)) {

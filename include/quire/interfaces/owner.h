@@ -43,7 +43,8 @@ struct quire_owner_ops {
 	 * May        take the folio off the owner's lists. May sleep in mode SYNC only.
 	 * Must not   wait for other folios of the same call.
 	 * Returns    0: yes; exactly one of migrate-with-a-move, putback, or free follows.
-	 *            -EAGAIN: not now; tried again by the rules of the mode, reason OWNER_BUSY.
+	 *            -EAGAIN: not now; tried again by the rules of the mode, reason OWNER_BUSY; or
+	 *            after the fence of quire_op_wait(), reason FENCE.
 	 *            other: no, for this call; reason VETO. Nothing follows.
 	 * NULL       always yes.
 	 * Pairs      putback must be there as well.
@@ -63,7 +64,7 @@ struct quire_owner_ops {
 	 * Must not   keep the batch, or use it in another thread.
 	 * Returns    0: done. A folio neither moved nor skipped then is an error of the op:
 	 *            -EPROTO, reason OWNER_PROTO, putback.
-	 *            -EAGAIN: try what was not moved again; reason OWNER_BUSY.
+	 *            -EAGAIN: try what was not moved again; reason OWNER_BUSY, or FENCE as above.
 	 *            -EBUSY: somebody else's pin; other: failed for this call. putback follows.
 	 *            What was moved stays moved whatever is returned; an error is then counted
 	 *            (owner_errors).
@@ -93,6 +94,13 @@ struct quire_owner_ops {
 	 * NULL       nothing to do.
 	 */
 	void (*free)(struct quire_folio *folio, enum quire_free_reason reason, void *arg);
+
+	/*
+	 * cheapest: the least patient mode in which isolate and migrate can succeed (contract
+	 * H-A6). In a lesser one no op is called: the folio stays, with -EAGAIN and reason MODE,
+	 * final for the call. 0: QUIRE_ASYNC, they are always called.
+	 */
+	enum quire_mode cheapest;
 };
 
 /* Folios in the batch; the index below runs from 0. */
@@ -105,6 +113,19 @@ QUIRE_EXPORT bool quire_batch_moved(const struct quire_batch *batch, size_t i);
  * -EALREADY: it was moved. -EINVAL: no such index, code not negative, another thread.
  */
 QUIRE_EXPORT int quire_batch_skip(struct quire_batch *batch, size_t i, int code);
+
+/*
+ * "-EAGAIN, and this is what to wait for" (contract W12, H-C1). In an isolate or a migrate op, for
+ * the folio it is asked about, or one of its batch. It counts if the op then leaves that folio to
+ * be tried again: by returning -EAGAIN, or by quire_batch_skip() with -EAGAIN. The folio is put
+ * back as always, and tried again once the fence was signaled, not before; until then, or at the
+ * deadline, it is named with reason FENCE and the fence's name as site. A mover in mode ASYNC hands
+ * the fence to its caller (quire_move.wait). The library takes a reference of its own; of several
+ * calls for one folio the last one counts.
+ * -EINVAL: not in such an op, not such a folio, or a fence of another quire; -EALREADY: it was
+ * moved.
+ */
+QUIRE_EXPORT int quire_op_wait(struct quire_folio *folio, struct quire_fence *fence);
 
 /*
  * The commit: content is copied, and from then on the folios are at their new places.
