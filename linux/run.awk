@@ -40,6 +40,9 @@ function wrong(what) {
 		at = index_of[id, f["seed"]] = ++rows[id]
 	for (k in f)
 		field[id, at, k] = f[k]
+	for (k in f)
+		if (k ~ /_blocked_/ && f[k] && word["column"] == "patched")
+			blocked[k] += f[k]
 	if (f["rc"] || f["wrong"] || f["engine_wrong"])
 		damaged = 1
 	if (f["rc"])
@@ -109,6 +112,11 @@ END {
 			asked["moved_running"], asked["busy0"], asked["busy1"], asked["busy2"],
 			asked["waited1"] + asked["waited2"], asked["binding"] + asked["again"], asked["foreign"]
 	}
+
+	printf "\nWhat stayed where it was there, by reason, in pages:"
+	for (k in blocked)
+		list = list sprintf(" %s %d", substr(k, index(k, "_blocked_") + 9), blocked[k])
+	print (list ? list : " nothing")
 
 	n = split(contig, share, " ")
 	if (n)

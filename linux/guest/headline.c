@@ -347,9 +347,42 @@ static const char *const counters[] = {
 
 #define NR_COUNTERS (sizeof(counters) / sizeof(*counters))
 
+/* Which blocked folios are counted by reason only where owners can be named. */
+static bool wanted(const char *name)
+{
+	for (unsigned int i = 0; i < NR_COUNTERS; i++)
+		if (!strcmp(name, counters[i]))
+			return true;
+	return !strncmp(name, "migrate_blocked_", 16) || !strncmp(name, "contig_blocked_", 15);
+}
+
+static long before[64];
+
+/* Remember the counters of /proc/vmstat; or print what has been added since. */
+static void vmstat(bool print)
+{
+	FILE *f = fopen("/proc/vmstat", "r");
+	unsigned int n = 0;
+	char name[64];
+	long value;
+
+	if (!f)
+		die("/proc/vmstat");
+	while (n < 64 && fscanf(f, "%63s %ld", name, &value) == 2) {
+		if (!wanted(name))
+			continue;
+		if (print)
+			printf(" %s=%ld", name, value - before[n]);
+		else
+			before[n] = value;
+		n++;
+	}
+	fclose(f);
+}
+
 int main(int argc, char **argv)
 {
-	long before[NR_COUNTERS], cap, got = 0, wrong;
+	long cap, got = 0, wrong;
 	struct tgpu_stats a, b;
 	bool really, contig;
 	unsigned int i;
@@ -376,8 +409,7 @@ int main(int argc, char **argv)
 
 	TELL(TGPU_DRAIN);
 	cap = ideal();
-	for (i = 0; i < NR_COUNTERS; i++)
-		before[i] = number_in("/proc/vmstat", counters[i]);
+	vmstat(false);
 	a = stats();
 	if (contig)
 		got = !TELL(TGPU_CONTIG, .count = CONTIG).result;
@@ -387,8 +419,7 @@ int main(int argc, char **argv)
 	TELL(TGPU_STOP);
 	printf("live=%ld bound=%ld placed=%ld misplaced=%ld ideal=%ld got=%ld", live, bound, placed,
 	       misplaced, cap, got);
-	for (i = 0; i < NR_COUNTERS; i++)
-		printf(" %s=%ld", counters[i], number_in("/proc/vmstat", counters[i]) - before[i]);
+	vmstat(true);
 	put("/proc/sys/vm/nr_hugepages", 0);
 #define SHOW(name) printf(" " #name "=%llu", (unsigned long long)(b.name - a.name))
 	SHOW(jobs);

@@ -193,6 +193,7 @@ static int tgpu_migrate_folio(struct address_space *mapping, struct folio *dst,
 }
 
 static const struct shmem_owner_ops tgpu_owner_ops = {
+	.name = "test gpu",
 	.migrate_folio = tgpu_migrate_folio,
 };
 

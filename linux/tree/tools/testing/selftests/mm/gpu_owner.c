@@ -4,27 +4,22 @@
  * driver lib/test_gpu.c. A test is named after the requirement that it checks.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 #include "../../../../lib/test_gpu_uapi.h"
 #include "owner_harness.h"
 
-enum { ASYNC, SYNC_LIGHT, SYNC };
-
 #define PAGES	TGPU_MAX_PAGES
 
-static int device = -1;
+/* One device for each test; what is left running ends with it. */
+static int device(void)
+{
+	return nr_opened ? opened[0] : open_device("/dev/test_gpu");
+}
 
 /* Most commands need few of the arguments. */
 static struct tgpu_args tell(unsigned int cmd, struct tgpu_args args)
 {
-	if (ioctl(device, cmd, &args) < 0) {
+	if (ioctl(device(), cmd, &args) < 0) {
 		printf("# ioctl %#x: %s\n", cmd, strerror(errno));
 		args.result = -errno;
 		args.moved = 0;
@@ -34,27 +29,11 @@ static struct tgpu_args tell(unsigned int cmd, struct tgpu_args args)
 
 #define TELL(cmd, ...) tell(cmd, (struct tgpu_args){ __VA_ARGS__ })
 
-static void open_device(void)
-{
-	device = open("/dev/test_gpu", O_RDWR | O_CLOEXEC);
-	if (device < 0) {
-		perror("/dev/test_gpu");
-		exit(1);
-	}
-}
-
-/* A device for each test; what the last one left running ends with it. */
-static void next_device(void)
-{
-	close(device);
-	open_device();
-}
-
 static struct tgpu_stats stats(void)
 {
 	struct tgpu_stats s = { 0 };
 
-	ioctl(device, TGPU_STATS, &s);
+	ioctl(device(), TGPU_STATS, &s);
 	return s;
 }
 
@@ -422,7 +401,7 @@ static void *migrate_loop(void *data)
 		struct tgpu_args args = { .handle = bo, .count = PAGES,
 					  .mode = SYNC };
 
-		if (!ioctl(device, TGPU_MIGRATE, &args))
+		if (!ioctl(device(), TGPU_MIGRATE, &args))
 			moved += args.moved;
 	}
 	return (void *)moved;
@@ -576,7 +555,7 @@ static int test_X33_contiguous_memory_under_jobs(void)
 	return 0;
 }
 
-static const struct owner_test tests[] = {
+static const struct test tests[] = {
 	TEST(test_A7_bound_object_gives_way),
 	TEST(test_A7_foreign_pin_under_jobs),
 	TEST(test_A8_unbound_needs_no_lock),
@@ -592,15 +571,13 @@ static const struct owner_test tests[] = {
 	TEST(test_A16_truncate_under_jobs),
 	TEST(test_A17_in_use_and_mapped_nowhere),
 	TEST(test_X33_contiguous_memory_under_jobs),
+	{ 0 }
 };
 
 int main(int argc, char **argv)
 {
-	bool hooks;
+	bool hooks = TELL(TGPU_CREATE, .count = 1).result != -EOPNOTSUPP;
 
-	open_device();
-	hooks = TELL(TGPU_CREATE, .count = 1).result != -EOPNOTSUPP;
-	next_device();
-	return run_tests(tests, sizeof(tests) / sizeof(*tests), argc, argv,
-			 hooks, next_device);
+	close_devices();
+	return run_tests(argc, argv, tests, hooks);
 }
