@@ -32,7 +32,7 @@
 #define PAGE	4096UL
 #define BLOCK	512UL			/* pages of a huge page */
 #define STREAMS	64			/* objects that grow at a time */
-#define BASE	((64UL << 20) / PAGE)	/* first frame that the layout is about */
+#define BASE	((96UL << 20) / PAGE)	/* first frame that the layout is about */
 #define RESERVE	((40UL << 20) / PAGE)	/* for the kernel, while the layout is made */
 #define MARGIN	((8UL << 20) / PAGE)	/* that huge pages may not take */
 #define CONTIG	((64UL << 20) / PAGE)
@@ -124,7 +124,7 @@ static bool in_pool(uint64_t pfn)
 static void plan(void)
 {
 	uint32_t stream[STREAMS], i;
-	uint64_t pfn;
+	uint64_t pfn, end = 0;
 
 	pool = calloc(1 << 20, 1);
 	if (!pool)
@@ -137,7 +137,12 @@ static void plan(void)
 		die("plan");
 	for (i = 0; i < STREAMS; i++)
 		stream[i] = UINT32_MAX;
-	for (pfn = BASE; pfn < pool_bits; pfn++) {
+	/* Below is the kernel, and at the end is what it needs for itself; both vary. */
+	for (pfn = 0; pfn < pool_bits; pfn++)
+		if (in_pool(pfn))
+			end = (pfn | (BLOCK - 1)) + 1;
+	end -= end / 24;
+	for (pfn = BASE; pfn < end; pfn++) {
 		bool object = dice(2), keep = dice(100) < LIVE;
 		uint32_t which = dice(STREAMS), size = 1 + dice(TGPU_MAX_PAGES);
 		struct object *o;

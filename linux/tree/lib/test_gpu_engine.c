@@ -251,7 +251,7 @@ static int tgpu_engine(void *data)
 			tgpu_job_done(gpu, job, run && tgpu_try(job));
 			cond_resched();
 		} else {
-			/* New work wakes it; what was put off does not. */
+			/* What was put off becomes due, and nobody says so. */
 			wait_event_interruptible_timeout(gpu->wait,
 							 kthread_should_stop(),
 							 1);
