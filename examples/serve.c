@@ -31,8 +31,6 @@ int main(void)
 		(void)quire_destroy(q);
 		return 1;
 	}
-	printf("serving at %s\n", quire_serve_path(server));
-	fflush(stdout);
 	for (int i = 0; i < PAGES; i++)
 		if (quire_folio_create(cache, 0, &page[i]))
 			return 1;
@@ -51,6 +49,8 @@ int main(void)
 	    quire_plan_execute(plan, NULL, &r))
 		return 1;
 	quire_plan_destroy(plan);
+	printf("serving at %s until the input ends\n", quire_serve_path(server));
+	fflush(stdout);
 	while (getchar() != EOF)
 		;
 	quire_unpin(page[15]);

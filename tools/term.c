@@ -52,7 +52,7 @@ void term_init(struct term *t)
 
 void term_progress(struct term *t, const char *label, uint64_t done, uint64_t all)
 {
-	int width = t->width - 34, full;
+	int width = t->width - 34 - (int)sizeof(t->note), full;
 	uint64_t now;
 
 	if (!t->bar)
@@ -72,7 +72,8 @@ void term_progress(struct term *t, const char *label, uint64_t done, uint64_t al
 	fprintf(stderr, "\r%-20s ", label);
 	for (int i = 0; i < width; i++)
 		fputs(i < full ? (t->utf8 ? "█" : "#") : (t->utf8 ? "░" : "."), stderr);
-	fprintf(stderr, " %3d %%\033[K", all ? (int)((double)done / (double)all * 100) : 0);
+	fprintf(stderr, " %3d %%%s%s\033[K", all ? (int)((double)done / (double)all * 100) : 0,
+		*t->note ? "  " : "", t->note);
 	fflush(stderr);
 }
 

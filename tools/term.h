@@ -18,6 +18,7 @@ struct term {
 	int width;
 	const char *label; /* of the bar that stands there; NULL: none does */
 	uint64_t last_ns;  /* when it was drawn */
+	char note[16];	   /* what else the next bar says at its end; "": nothing */
 };
 
 void term_init(struct term *term);

@@ -15,7 +15,9 @@ extern "C" {
 struct quire_move {
 	struct quire_folio *folio; /* the caller has a reference */
 	unsigned to_set;	   /* 1: to says where; 0: the library chooses */
-	struct quire_frame to;	   /* a free place, aligned to the folio's order */
+	/* A free place, aligned to the folio's order; of an owner with its own frames, idle ones.
+	 */
+	struct quire_frame to;
 	/* out */
 	int code;		  /* 0: moved (or freed meanwhile: why says FREED); else -errno */
 	unsigned tries;		  /* how often it was tried */

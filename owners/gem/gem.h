@@ -57,9 +57,9 @@ struct gem_ticket {
 
 /* Faults that tests put in, to see that they would notice. */
 enum gem_seed {
-	GEM_SEED_NO_FLUSH =
-		1, /* neither page table nor TLB: the engine goes on with stale frames */
-	GEM_SEED_NO_TLB_FLUSH = 2, /* the page table is invalidated, the TLB is not */
+	/* the engine goes on with stale entries: */
+	GEM_SEED_NO_FLUSH = 1,	   /* of its page table and its TLB */
+	GEM_SEED_NO_TLB_FLUSH = 2, /* of its TLB */
 };
 
 struct gem_options {
@@ -107,7 +107,7 @@ QUIRE_MUST_USE int gem_create(struct quire *quire, const struct gem_options *opt
  * its folios. To be called before quire_destroy().
  * -EBUSY      somebody still holds on to a folio: all else is done, call again
  * -ETIMEDOUT  the engine has not come to an end within deadline_ns: nothing was dropped
- * -EDEADLK    inside of an op, or in the engine's thread: nothing was done
+ * -EDEADLK    in an op, in a read section, or in the engine's thread: nothing was done
  * destroy(NULL) is 0. In a child of fork() it gives the memory back.
  */
 int gem_destroy(struct gem *gem);

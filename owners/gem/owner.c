@@ -205,7 +205,7 @@ static size_t hold_objects(struct gem_op *op)
 	return pinned;
 }
 
-/* Waits for the engine by the mode. Objects that stay busy are let go of by release_busy(). */
+/* Waits for the engine by the mode. Objects that stay busy are skip_busy()'s. */
 static void quiesce(struct gem_op *op)
 {
 	struct gem *gem = op->gem;

@@ -281,7 +281,8 @@ static void add(struct execution *x, uint32_t tag, struct quire_folio *folio,
 	e->tag = tag;
 	e->only_here = true;
 	e->move = NO_MOVE;
-	if (move && move->reserved && move->order == e->order) {
+	/* Owners find their own places; a plan's could be of use only once they are detached. */
+	if (move && move->reserved && move->order == e->order && !owner_lends(folio->owner_)) {
 		e->move = (uint32_t)(move - x->plan->move);
 		e->dst = quire_frame(move->dst);
 		move->reserved = false;
@@ -510,6 +511,19 @@ static void give_up_unfinished(struct execution *x)
 	}
 }
 
+/* Empty but for frames that their owners keep: named by the next look at the arena. */
+static void give_up_pooled(struct execution *x)
+{
+	for (size_t i = 0; i < x->plan->chosen_count; i++) {
+		struct plan_window *w = &x->plan->chosen[i];
+
+		if (w->failed || !plan_pool_keeps(x->plan, w->number))
+			continue;
+		count_not_moved(x->q, QUIRE_REASON_POOL);
+		give_up(x, w);
+	}
+}
+
 static void run_rounds(struct execution *x)
 {
 	uint64_t wait_ns = x->budget.folio_ns, passed = os_clock_ns() - x->start, left;
@@ -541,6 +555,7 @@ static void run_rounds(struct execution *x)
 		if (x->stop)
 			break;
 		(void)folios_settle(x->q, x->retry.wait_ns ? os_clock_ns() + SETTLE_NS : 0);
+		give_up_pooled(x);
 		if (!unfinished(x))
 			return;
 		if (x->last)

@@ -202,6 +202,42 @@ static int add_blocker_at(struct survey *s, uint32_t block, enum quire_reason wh
 	return add_blocker(s, &who);
 }
 
+/* An empty frame that its owner keeps. Named once for each owner in a window. */
+static int check_pool(struct survey *s, struct quire_frame frame)
+{
+	uint16_t number = node_idle_taker(s->plan->q->node, frame);
+	uint32_t window = frame.n / QUIRE_BLOCK_FRAMES / s->plan->blocks_each;
+	struct quire_blocker who;
+
+	if (!number)
+		return 0;
+	plan_blocker_at(s->plan, window, QUIRE_REASON_POOL, &who);
+	who.owner = lender_name(s->plan->q, number);
+	for (size_t i = s->blocker_count; i-- > 0;) {
+		const struct quire_blocker *b = &s->blocker[i];
+
+		if (b->frame.n / QUIRE_BLOCK_FRAMES / s->plan->blocks_each != window)
+			break;
+		if (b->why == QUIRE_REASON_POOL && b->owner == who.owner)
+			return 0;
+	}
+	who.frame = frame;
+	return add_blocker(s, &who);
+}
+
+bool plan_pool_keeps(const struct quire_plan *plan, uint32_t window)
+{
+	struct node_block block;
+	uint32_t used = 0, idle = 0;
+
+	for (uint32_t b = 0; b < plan->blocks_each; b++) {
+		node_look(plan->q->node, window * plan->blocks_each + b, &block);
+		used += QUIRE_BLOCK_FRAMES - block.free;
+		idle += block.idle;
+	}
+	return idle && idle == used;
+}
+
 static int survey_block(struct survey *s, uint32_t b)
 {
 	struct choose_window *w = &s->window[b / s->plan->blocks_each];
@@ -223,8 +259,10 @@ static int survey_block(struct survey *s, uint32_t b)
 		if (!bits_test(&block->used, i++))
 			continue;
 		folio = folio_peek_at(s->plan->q, frame);
-		if (!folio) /* on its way: being made, moved away, or reserved */
+		if (!folio) { /* on its way: being made, moved away, or reserved; or an owner's */
+			error = block->idle ? check_pool(s, frame) : 0;
 			continue;
+		}
 		word = load_acquire(&folio->word_);
 		if (word_frame(word) != frame.n)
 			continue;
@@ -234,7 +272,8 @@ static int survey_block(struct survey *s, uint32_t b)
 			continue;
 		}
 		w->cost += 1u << word_order(word);
-		w->moves[word_order(word)]++;
+		/* What lives in its owner's frames needs no place of ours. */
+		w->moves[word_order(word)] += !node_is_lent(s->plan->q->node, frame);
 		error = check_fixed(s, folio, frame);
 	}
 	return error;
@@ -345,6 +384,7 @@ static int collect_moves(struct quire_plan *plan, const struct survey *s, uint32
 			.src = frame.n,
 			.dst = QUIRE_FRAME_NONE_N,
 			.order = (uint8_t)word_order(word),
+			.lent = node_is_lent(plan->q->node, frame),
 		};
 		i += (1u << word_order(word)) - 1;
 	}
@@ -391,7 +431,7 @@ static int place_moves(struct quire_plan *plan, const struct survey *s)
 	}
 	for (unsigned order = CHOOSE_ORDERS; order-- > 0 && !error;) {
 		for (size_t i = 0; i < plan->move_count && !error; i++) {
-			if (plan->move[i].order != order)
+			if (plan->move[i].order != order || plan->move[i].lent)
 				continue;
 			error = places_take(&places, order, &plan->move[i].dst);
 			if (error == -ENOSPC) { /* the arena changed while we looked */

@@ -18,6 +18,7 @@ struct plan_move {
 	uint32_t dst;
 	uint8_t order;
 	bool reserved; /* the frames at dst are allocated for this move */
+	bool lent;     /* its owner finds the place */
 };
 
 struct plan_window {
@@ -66,6 +67,8 @@ struct quire_plan {
  * the plan may have no windows.
  */
 int plan_compute(struct quire_plan *plan);
+/* Does what keeps window w from being free consist of empty frames of owners alone? */
+bool plan_pool_keeps(const struct quire_plan *plan, uint32_t window);
 /* Makes only blocker anew. */
 int plan_name_blockers(struct quire_plan *plan);
 

@@ -107,6 +107,32 @@ static int place(struct quire *q, const struct quire_folio_args *args, struct qu
 	}
 }
 
+/* A place from an owner with frames of its own; 1: it has none (any more). */
+static int place_of_owner(struct quire_owner *owner, const struct quire_folio_args *args,
+			  struct quire_frame *frame)
+{
+	const struct thread *t = thread_self();
+	enum quire_mode mode = t && !t->in_op && !t->pub.nest ? QUIRE_SYNC : QUIRE_ASYNC;
+	int error = 1;
+
+	if (!owner->number)
+		return 1;
+	if (owner_begin_anyway(owner)) {
+		*frame = args->at;
+		if (args->at_set) {
+			error = owner_frame_at(owner, args->order, args->at);
+		} else {
+			error = owner_frame_get(owner, args->order, mode, frame);
+			if (error == -ENOMEM) { /* what was freed may come back to it */
+				(void)quire_reclaim(owner->quire);
+				error = owner_frame_get(owner, args->order, mode, frame);
+			}
+		}
+	}
+	owner_leave(owner);
+	return error;
+}
+
 int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_args *arguments,
 			    struct quire_folio **result)
 {
@@ -115,6 +141,7 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	struct quire_folio *folio;
 	struct folios *folios;
 	struct quire *q;
+	bool lent;
 	int error;
 
 	if (!result)
@@ -128,12 +155,18 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 		return -ENXIO;
 	if (q->ending)
 		return -ESHUTDOWN;
-	error = place(q, &args, &frame);
+	error = place_of_owner(owner, &args, &frame);
+	lent = !error;
+	if (error == 1)
+		error = place(q, &args, &frame);
 	if (error)
 		return error;
 	folio = descriptor_get(folios);
 	if (!folio) {
-		node_free(q->node, args.order, frame);
+		if (lent)
+			owner_frame_back(owner, args.order, frame);
+		else
+			node_free(q->node, args.order, frame);
 		return -ENOMEM;
 	}
 	/* atomic: a look (look.h) may be at the descriptor, for what it was */
@@ -141,7 +174,8 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	store_relaxed(&folio->pins_, NULL);
 	store_relaxed(&folio->private_, args.private_data);
 	store_relaxed(&folio->link_, NULL);
-	fetch_add(&owner->folios, 1u);
+	if (!lent) /* else the place has it already */
+		fetch_add(&owner->folios, 1u);
 	fetch_add(&folios->live, 1u);
 	count(q, folios_created, 1);
 	/*
@@ -267,18 +301,53 @@ void quire_folio_put(struct quire_folio *folio)
 
 /* --- reclaiming --- */
 
-static void release(struct quire *q, struct quire_folio *folio)
+static void release_frames(struct quire *q, struct quire_folio *folio)
 {
-	struct folios *folios = q->folios;
 	uint64_t word = load_relaxed(&folio->word_);
 	struct quire_frame frame = quire_frame(word_frame(word));
 
+	if (node_is_lent(q->node, frame)) {
+		owner_frame_back(folio->owner_, word_order(word), frame);
+	} else {
+		node_free(q->node, word_order(word), frame);
+		owner_put(folio->owner_);
+	}
+	descriptor_put(q->folios, folio);
+	fetch_sub(&q->folios->retired, 1u);
+}
+
+static void release(struct quire *q, struct quire_folio *folio, struct returns *returns)
+{
 	SYNC_POINT("retire:freeing", folio);
-	node_set_tag(q->node, frame, 0);
-	node_free(q->node, word_order(word), frame);
-	owner_put(folio->owner_);
-	descriptor_put(folios, folio);
-	fetch_sub(&folios->retired, 1u);
+	node_set_tag(q->node, quire_folio_frame(folio), 0);
+	if (folio->owner_->number) { /* perhaps with an op: later */
+		store_relaxed(&folio->link_, (void *)returns->folio);
+		returns->folio = folio;
+	} else {
+		release_frames(q, folio);
+	}
+}
+
+/* What goes back to owners; frame_put is an op, so no lock is held. */
+static void give_back(struct quire *q, struct returns *returns)
+{
+	struct quire_folio *folio;
+	struct limbo *limbo;
+
+	while ((folio = returns->folio)) {
+		returns->folio = load_relaxed(&folio->link_);
+		SYNC_POINT("return:folio", folio);
+		release_frames(q, folio);
+	}
+	while ((limbo = returns->limbo)) {
+		returns->limbo = limbo->next;
+		for (size_t i = 0; i < limbo->n; i++) {
+			owner_frame_back(limbo->place[i].lender, limbo->place[i].order,
+					 limbo->place[i].frame);
+			fetch_sub(&q->folios->limbo_frames, 1u << limbo->place[i].order);
+		}
+		mem_free(limbo);
+	}
 }
 
 static int by_address(const void *a, const void *b)
@@ -326,7 +395,8 @@ void hazards_finish(struct hazards *h)
 }
 
 /* Frees what on the list is unpinned; the rest becomes, or stays, held. */
-static void release_list(struct quire *q, struct quire_folio *list, const struct hazards *h)
+static void release_list(struct quire *q, struct quire_folio *list, const struct hazards *h,
+			 struct returns *returns)
 {
 	struct folios *folios = q->folios;
 	struct quire_folio *folio;
@@ -339,21 +409,33 @@ static void release_list(struct quire *q, struct quire_folio *list, const struct
 			folios->held = folio;
 			folios->held_count++;
 		} else {
-			release(q, folio);
+			release(q, folio, returns);
 		}
 	}
 }
 
-static void limbo_free(struct quire *q, struct limbo *limbo)
+static void limbo_free(struct quire *q, struct limbo *limbo, struct returns *returns)
 {
+	size_t lent = 0;
+
 	for (size_t i = 0; i < limbo->n; i++) {
+		if (limbo->place[i].lender) {
+			limbo->place[lent++] = limbo->place[i];
+			continue;
+		}
 		node_free(q->node, limbo->place[i].order, limbo->place[i].frame);
 		fetch_sub(&q->folios->limbo_frames, 1u << limbo->place[i].order);
 	}
-	mem_free(limbo);
+	limbo->n = lent;
+	if (!lent) {
+		mem_free(limbo);
+		return;
+	}
+	limbo->next = returns->limbo;
+	returns->limbo = limbo;
 }
 
-static void limbo_reclaim(struct quire *q)
+static void limbo_reclaim(struct quire *q, struct returns *returns)
 {
 	struct limbo **at = &q->folios->limbo, *limbo;
 
@@ -365,18 +447,18 @@ static void limbo_reclaim(struct quire *q)
 			continue;
 		}
 		*at = limbo->next;
-		limbo_free(q, limbo);
+		limbo_free(q, limbo, returns);
 	}
 }
 
-static void reclaim_locked(struct quire *q)
+static void reclaim_locked(struct quire *q, struct returns *returns)
 {
 	struct folios *folios = q->folios;
 	struct quire_folio *list;
 	struct hazards h = { 0 };
 
 	if (folios->limbo && !threads_barrier())
-		limbo_reclaim(q);
+		limbo_reclaim(q, returns);
 	store_relaxed(&folios->fresh_count, 0);
 	if (!folios->waiting && !folios->held && !load_acquire(&folios->fresh))
 		return;
@@ -390,11 +472,11 @@ static void reclaim_locked(struct quire *q)
 			break;
 		list = folios->waiting;
 		folios->waiting = NULL;
-		release_list(q, list, &h);
+		release_list(q, list, &h, returns);
 		list = folios->held;
 		folios->held = NULL;
 		folios->held_count = 0;
-		release_list(q, list, &h);
+		release_list(q, list, &h, returns);
 		if (!load_acquire(&folios->fresh))
 			break;
 	}
@@ -410,22 +492,27 @@ static void reclaim_locked(struct quire *q)
  */
 static void reclaim_unless_busy(struct quire *q)
 {
+	struct returns returns = { 0 };
+
 	if (pthread_mutex_trylock(&q->folios->reclaim_lock))
 		return;
-	reclaim_locked(q);
+	reclaim_locked(q, &returns);
 	pthread_mutex_unlock(&q->folios->reclaim_lock);
+	give_back(q, &returns);
 }
 
 /* Waits for one that runs: what that one frees is not "no memory" or "busy" for the caller. */
 size_t quire_reclaim(struct quire *q)
 {
 	struct folios *folios = q->folios;
+	struct returns returns = { 0 };
 
 	if (q->forked)
 		return 0;
 	pthread_mutex_lock(&folios->reclaim_lock);
-	reclaim_locked(q);
+	reclaim_locked(q, &returns);
 	pthread_mutex_unlock(&folios->reclaim_lock);
+	give_back(q, &returns);
 	return (size_t)(load_acquire(&folios->retired) + load_acquire(&folios->limbo_frames));
 }
 
@@ -452,6 +539,7 @@ bool folio_retired_pinned_at(struct quire *q, struct quire_frame frame, struct q
 void folios_limbo(struct quire *q, struct limbo *limbo)
 {
 	struct folios *folios = q->folios;
+	struct returns returns = { 0 };
 	size_t frames = 0;
 
 	for (size_t i = 0; i < limbo->n; i++)
@@ -465,12 +553,13 @@ void folios_limbo(struct quire *q, struct limbo *limbo)
 	 */
 	pthread_mutex_lock(&folios->reclaim_lock);
 	if (!threads_barrier() && epoch_passed(limbo->target)) {
-		limbo_free(q, limbo);
+		limbo_free(q, limbo, &returns);
 	} else {
 		limbo->next = folios->limbo;
 		folios->limbo = limbo;
 	}
 	pthread_mutex_unlock(&folios->reclaim_lock);
+	give_back(q, &returns);
 }
 
 bool folios_settle(struct quire *q, uint64_t deadline)
@@ -542,7 +631,8 @@ const char *folios_validate(struct quire *q)
 		return "there are tags of no folio";
 	if (live != load_acquire(&folios->live) || retired != load_acquire(&folios->retired))
 		return "the counts of folios are wrong";
-	if (frames + load_acquire(&folios->limbo_frames) + node_free_frames(q->node) != total)
+	frames += load_acquire(&folios->limbo_frames) + node_idle_frames(q->node);
+	if (frames + node_free_frames(q->node) != total)
 		return "frames are lost, or used twice";
 	return node_validate(q->node);
 }
@@ -568,6 +658,7 @@ int quire_stats_get(struct quire *q, struct quire_stats *stats)
 		s.not_moved[i] = load_relaxed(&q->counts.not_moved[i]);
 	s.frames = (uint64_t)node_blocks(q->node) * QUIRE_BLOCK_FRAMES;
 	s.frames_free = node_free_frames(q->node);
+	s.frames_idle = node_idle_frames(q->node);
 	s.folios_live = load_relaxed(&q->folios->live);
 	s.folios_retired = load_relaxed(&q->folios->retired);
 	s.frames_limbo = load_relaxed(&q->folios->limbo_frames);
@@ -600,6 +691,7 @@ int quire_block_info(struct quire *q, uint32_t block, struct quire_block_info *i
 	node_look(q->node, block, &b);
 	i.used = QUIRE_BLOCK_FRAMES - b.free;
 	i.claimed = b.claim != NULL;
+	i.idle = b.idle;
 	for (unsigned f = 0; f < QUIRE_BLOCK_FRAMES; f++) {
 		if (!bits_test(&b.used, f))
 			continue;
@@ -698,6 +790,7 @@ static void folios_finish(struct quire *q)
 		next = owner->next;
 		mem_free(owner);
 	}
+	mem_free(folios->lender);
 	for (unsigned i = 0; i < PIN_LOCKS; i++)
 		pthread_mutex_destroy(&folios->pin_lock[i]);
 	pthread_mutex_destroy(&folios->owners_lock);

@@ -47,9 +47,10 @@ struct quire_owner {
 	struct quire_owner_ops ops; /* as registered, shorter tables filled with NULL */
 	void *arg;
 	bool has_ops;
+	uint16_t number; /* as a lender of frames, lend.c; 0: it is none */
 	uint32_t life;	 /* atomic, futex: see above */
-	uint64_t folios; /* atomic: folios and named pins that need it, and 1 until it is destroyed
-			  */
+	/* atomic: folios, named pins and lent places that need it, and 1 until it is destroyed */
+	uint64_t folios;
 	struct quire_owner *next;
 	char name[64];
 };
@@ -74,7 +75,14 @@ struct limbo {
 	struct limbo_place {
 		struct quire_frame frame;
 		uint32_t order;
+		struct quire_owner *lender; /* whose frames they are; NULL: the allocator's */
 	} place[];
+};
+
+/* What is ready to be given back to owners, once no lock is held. */
+struct returns {
+	struct quire_folio *folio; /* by link_ */
+	struct limbo *limbo;
 };
 
 struct folios {
@@ -101,7 +109,9 @@ struct folios {
 	uint64_t limbo_frames; /* atomic */
 	uint64_t pins;	       /* atomic: named pins */
 
-	struct quire_owner *owners; /* under owners_lock */
+	struct quire_owner *owners;  /* under owners_lock */
+	struct quire_owner **lender; /* the same; lend.c */
+	size_t lenders, lender_capacity;
 	pthread_mutex_t owners_lock;
 	pthread_mutex_t pin_lock[PIN_LOCKS];
 };
@@ -243,11 +253,44 @@ void owner_put(struct quire_owner *owner);
 int owner_enter(struct quire_owner *owner);
 void owner_leave(struct quire_owner *owner);
 
+/*
+ * For what cannot wait: it may begin while a detach waits, and is waited for. false: detached, no
+ * op may be called. owner_leave() must follow in either case.
+ */
+bool owner_begin_anyway(struct quire_owner *owner);
+
+/* Makes an owner a lender; 0 or -ENOMEM. */
+int lender_add(struct folios *folios, struct quire_owner *owner);
+void lender_remove_locked(struct folios *folios, struct quire_owner *owner);
+/* Never NULL; as long as the owner. */
+const char *lender_name(struct quire *q, uint16_t number);
+/* Its frames are ordinary from now on: the idle ones free, the others free later. */
+void owner_forget_frames(struct quire_owner *owner);
+/* Do its folios live in frames of its own? */
+static inline bool owner_lends(const struct quire_owner *owner)
+{
+	return owner->number && !owner_detached(owner);
+}
+/*
+ * A place for a folio, from its owner, which is entered; the place holds the owner until
+ * owner_frame_back(), or until a folio has it: the folio holds it then, and owner_put() follows.
+ * -EPROTO: no aligned idle frames of the owner; else what the op answered.
+ */
+int owner_frame_get(struct quire_owner *owner, unsigned order, enum quire_mode mode,
+		    struct quire_frame *frame);
+/* The same with a given place. -EINVAL: not aligned, or not in the arena; -EBUSY: not idle. */
+int owner_frame_at(struct quire_owner *owner, unsigned order, struct quire_frame frame);
+/* No folio is in that place, its tag is 0, no reader sees it. No lock is held. */
+void owner_frame_back(struct quire_owner *owner, unsigned order, struct quire_frame frame);
+
 /* Calls of ops, the only ones. All but free: between enter and leave. */
 int owner_isolate(struct quire_folio *folio, enum quire_mode mode);
 int owner_migrate(struct quire_owner *owner, struct quire_batch *batch, struct quire_folio *first);
 void owner_putback(struct quire_folio *folio);
 void owner_free(struct quire_folio *folio, enum quire_free_reason reason);
+int owner_call_frame_get(struct quire_owner *owner, unsigned order, enum quire_mode mode,
+			 struct quire_frame *frame);
+void owner_call_frame_put(struct quire_owner *owner, unsigned order, struct quire_frame frame);
 /*
  * News for movers that wait, unless they come out of an op of a mover: an owner that drops its pins
  * in each try and takes them again would otherwise be tried again at once, for ever (contract

@@ -37,15 +37,21 @@ int quire_owner_create(struct quire *q, const char *name, const struct quire_own
 		goto invalid;
 	if (owner->ops.putback && !owner->ops.isolate && !owner->ops.migrate)
 		goto invalid;
+	if (!owner->ops.frame_get != !owner->ops.frame_put)
+		goto invalid;
 	if ((unsigned)owner->ops.cheapest > QUIRE_SYNC)
 		goto invalid;
 	memcpy(owner->name, name, length);
 	owner->quire = q;
 	owner->arg = arg;
 	owner->head.base = node_base(q->node);
-	owner->has_ops =
-		owner->ops.isolate || owner->ops.migrate || owner->ops.putback || owner->ops.free;
+	owner->has_ops = owner->ops.isolate || owner->ops.migrate || owner->ops.putback ||
+			 owner->ops.free || owner->ops.frame_get;
 	owner->folios = 1;
+	if (owner->ops.frame_get && lender_add(folios, owner)) {
+		mem_free(owner);
+		return -ENOMEM;
+	}
 	pthread_mutex_lock(&folios->owners_lock);
 	owner->next = folios->owners;
 	folios->owners = owner;
@@ -68,6 +74,7 @@ void owner_put(struct quire_owner *owner)
 	for (at = &folios->owners; *at != owner; at = &(*at)->next)
 		;
 	*at = owner->next;
+	lender_remove_locked(folios, owner);
 	pthread_mutex_unlock(&folios->owners_lock);
 	mem_free(owner);
 }
@@ -86,6 +93,7 @@ int quire_owner_destroy(struct quire_owner *owner)
 	(void)quire_reclaim(owner->quire);
 	if (!owner_detached(owner) && load_acquire(&owner->folios) != 1)
 		return -EBUSY;
+	owner_forget_frames(owner);
 	owner_put(owner);
 	return 0;
 }
@@ -205,8 +213,10 @@ int quire_owner_detach(struct quire_owner *owner, uint64_t deadline_ns, struct q
 			break;
 	}
 	SYNC_POINT("detach:announced", owner);
-	if (new &OWNER_DETACHED || !await_life(owner, deadline) || !stay_attached(owner))
+	if ((new &OWNER_DETACHED) || !await_life(owner, deadline) || !stay_attached(owner)) {
+		owner_forget_frames(owner);
 		return 0;
+	}
 late:
 	if (who)
 		name_running(owner, who);
@@ -321,10 +331,12 @@ void owner_putback(struct quire_folio *folio)
 	op_end(t);
 }
 
-/*
- * A free op cannot wait, so it may begin while a detach waits, and is waited for. It ends before
- * the folio is retired: until then the folio keeps the owner's memory.
- */
+bool owner_begin_anyway(struct quire_owner *owner)
+{
+	return !(fetch_add(&owner->life, 1u) & OWNER_DETACHED);
+}
+
+/* Ends before the folio is retired: until then the folio keeps the owner's memory. */
 void owner_free(struct quire_folio *folio, enum quire_free_reason reason)
 {
 	struct quire_owner *owner = folio->owner_;
@@ -332,7 +344,7 @@ void owner_free(struct quire_folio *folio, enum quire_free_reason reason)
 
 	if (!owner->ops.free)
 		return;
-	if (!(fetch_add(&owner->life, 1u) & OWNER_DETACHED)) {
+	if (owner_begin_anyway(owner)) {
 		t = thread_self();
 		count(owner->quire, op_free, 1);
 		if (t)
@@ -342,6 +354,33 @@ void owner_free(struct quire_folio *folio, enum quire_free_reason reason)
 			op_end(t);
 	}
 	owner_leave(owner);
+}
+
+int owner_call_frame_get(struct quire_owner *owner, unsigned order, enum quire_mode mode,
+			 struct quire_frame *frame)
+{
+	struct thread *t = thread_self();
+	int error;
+
+	count(owner->quire, op_frame_get, 1);
+	if (t)
+		op_begin(t, owner, NULL, "frame_get");
+	error = owner->ops.frame_get(order, mode, frame, owner->arg);
+	if (t)
+		op_end(t);
+	return error > 0 ? -EINVAL : error;
+}
+
+void owner_call_frame_put(struct quire_owner *owner, unsigned order, struct quire_frame frame)
+{
+	struct thread *t = thread_self();
+
+	count(owner->quire, op_frame_put, 1);
+	if (t)
+		op_begin(t, owner, NULL, "frame_put");
+	owner->ops.frame_put(order, frame, owner->arg);
+	if (t)
+		op_end(t);
 }
 
 void movers_event(struct quire *q)

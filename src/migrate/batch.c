@@ -8,6 +8,9 @@
 
 #include <errno.h>
 
+/* So many places an owner may offer before its folio is given up; some blocks' worth of luck. */
+#define LEND_TRIES 64
+
 int mover_init(struct mover *m, struct quire *q, enum quire_mode mode)
 {
 	int error = may_move(q);
@@ -232,6 +235,62 @@ void entry_putback(struct mover *m, struct batch_entry *e, enum entry_state stat
 	settle_fence(e);
 }
 
+static void dst_back(struct mover *m, struct batch_entry *e)
+{
+	if (quire_frame_is_none(e->dst))
+		return;
+	if (e->lender)
+		owner_frame_back(e->lender, e->order, e->dst);
+	else
+		node_free(m->q->node, e->order, e->dst);
+	e->dst = quire_frame(QUIRE_FRAME_NONE_N);
+	e->lender = NULL;
+}
+
+/*
+ * A place of its owner's own. One in a block that a plan empties will not do; the owner may have
+ * others, so what it offers is kept until it has offered something better, or enough.
+ */
+static int borrow(struct mover *m, struct batch_entry *e)
+{
+	struct quire_owner *owner = e->folio->owner_;
+	struct quire_frame frame, refused[LEND_TRIES];
+	unsigned n = 0;
+	int error;
+
+	for (;;) {
+		error = owner_frame_get(owner, e->order, m->mode, &frame);
+		if (error)
+			break;
+		if (!node_is_claimed(m->q->node, frame)) {
+			e->dst = frame;
+			e->lender = owner;
+			break;
+		}
+		refused[n++] = frame;
+		if (n == LEND_TRIES)
+			break;
+	}
+	if (n && quire_frame_is_none(e->dst))
+		error = -ENOSPC;
+	for (unsigned i = 0; i < n; i++)
+		owner_frame_back(owner, e->order, refused[i]);
+	return error;
+}
+
+static void place_lent(struct mover *m, struct batch_entry *e)
+{
+	int error = borrow(m, e);
+
+	if (error == -EAGAIN)
+		entry_putback(m, e, ENTRY_AGAIN, error, QUIRE_REASON_OWNER_BUSY);
+	else if (error)
+		entry_putback(m, e, ENTRY_FAILED, error,
+			      error == -EPROTO	 ? QUIRE_REASON_OWNER_PROTO
+			      : error == -ENOSPC ? QUIRE_REASON_NO_PLACE
+						 : QUIRE_REASON_NO_FRAMES);
+}
+
 void mover_place(struct mover *m)
 {
 	for (size_t i = 0; i < m->n; i++) {
@@ -240,6 +299,10 @@ void mover_place(struct mover *m)
 
 		if (e->state != ENTRY_ISOLATED || !quire_frame_is_none(e->dst))
 			continue;
+		if (e->entered && e->folio->owner_->number) {
+			place_lent(m, e);
+			continue;
+		}
 		error = node_alloc(m->q->node, e->order, NODE_UNCLAIMED, &e->dst);
 		if (!error)
 			continue;
@@ -341,9 +404,17 @@ static void old_places(struct mover *m)
 
 		if (e->state != ENTRY_MOVED || quire_frame_is_none(e->dst))
 			continue;
-		limbo->place[limbo->n].frame = e->src;
-		limbo->place[limbo->n++].order = e->order;
-		e->dst = quire_frame(QUIRE_FRAME_NONE_N); /* the folio's now */
+		limbo->place[limbo->n] = (struct limbo_place){ .frame = e->src, .order = e->order };
+		if (node_is_lent(m->q->node, e->src)) {
+			limbo->place[limbo->n].lender = e->folio->owner_;
+			fetch_add(&e->folio->owner_->folios, 1u);
+		}
+		limbo->n++;
+		e->dst = quire_frame(
+			QUIRE_FRAME_NONE_N); /* the folio's now, which holds its owner */
+		if (e->lender)
+			owner_put(e->lender);
+		e->lender = NULL;
 	}
 	if (!limbo->n)
 		return;
@@ -386,10 +457,7 @@ void mover_migrate(struct mover *m)
 
 void entry_release(struct mover *m, struct batch_entry *e)
 {
-	if (!quire_frame_is_none(e->dst)) {
-		node_free(m->q->node, e->order, e->dst);
-		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
-	}
+	dst_back(m, e);
 	if (e->folio) {
 		quire_folio_put(e->folio);
 		e->folio = NULL;

@@ -44,16 +44,17 @@ struct batch_entry {
 	struct quire_folio *folio;
 	struct quire_frame src, dst;
 	uint8_t order;
-	uint8_t state;		   /* enum entry_state */
-	bool pinned;		   /* found pinned by the scan that runs */
-	bool skipped;		   /* quire_batch_skip() */
-	bool only_here;		   /* nothing to do if another mover took it from src meanwhile */
-	bool entered;		   /* its owner's ops are called in this isolation: owner_enter() */
-	bool named;		   /* the caller's: it was told that this one stays */
-	uint32_t tag;		   /* the caller's */
-	uint32_t move;		   /* the caller's */
-	struct quire_fence *fence; /* quire_op_wait(): a reference; kept only if AGAIN */
-	struct quire_blocker who;  /* code and reason where it was not moved */
+	uint8_t state;	/* enum entry_state */
+	bool pinned;	/* found pinned by the scan that runs */
+	bool skipped;	/* quire_batch_skip() */
+	bool only_here; /* nothing to do if another mover took it from src meanwhile */
+	bool entered;	/* its owner's ops are called in this isolation: owner_enter() */
+	bool named;	/* the caller's: it was told that this one stays */
+	struct quire_owner *lender; /* whose frames dst are; NULL: the allocator's */
+	uint32_t tag;		    /* the caller's */
+	uint32_t move;		    /* the caller's */
+	struct quire_fence *fence;  /* quire_op_wait(): a reference; kept only if AGAIN */
+	struct quire_blocker who;   /* code and reason where it was not moved */
 };
 
 /* What a sequence of batches shares. */

@@ -99,15 +99,20 @@ static void place_given(struct mover *m, struct quire_move *moves)
 	for (size_t i = 0; i < m->n; i++) {
 		struct batch_entry *e = &m->entry[i];
 		struct quire_move *move = &moves[e->tag];
+		struct quire_owner *owner;
 		int error;
 
 		if (e->state != ENTRY_ISOLATED || !move->to_set)
 			continue;
-		error = node_alloc_at(m->q->node, e->order, move->to);
-		if (error)
+		owner = e->entered && e->folio->owner_->number ? e->folio->owner_ : NULL;
+		error = owner ? owner_frame_at(owner, e->order, move->to)
+			      : node_alloc_at(m->q->node, e->order, move->to);
+		if (error) {
 			entry_putback(m, e, ENTRY_FAILED, error, QUIRE_REASON_NO_PLACE);
-		else
+		} else {
 			e->dst = move->to;
+			e->lender = owner;
+		}
 	}
 }
 

@@ -645,7 +645,6 @@ static void test_HC1_a_plan_tries_fenced_folios_twice(void **state)
 		assert_int_equal(quire_plan_execute(plan, NULL, &r), 0);
 		assert_int_equal(r.obtained, 3);
 		assert_int_equal(r.replans, 0);
-		printf("# isolates %u tries %d waits\n", p.job.isolates, (int)r.tries);
 		/* The cheaper block is emptied into the other one: it has one fenced folio. */
 		assert_int_equal(p.job.isolates, 2);
 		assert_int_equal(p.plain.isolates, 20);
@@ -738,97 +737,6 @@ static void test_HC1_a_plan_sees_a_fenced_folio_go(void **state)
 	planned_end(&p);
 }
 
-/* --- the cheapest mode -------------------------------------------------------------------- */
-
-static void one_with_cheapest(struct one *o, enum quire_mode cheapest)
-{
-	one_start(o, OP_ALL);
-	drop(&o->it);
-	assert_frames_free(o->q, 4 * 512);
-	assert_int_equal(quire_owner_destroy(o->p.owner), 0);
-	o->p.ops.cheapest = cheapest;
-	assert_int_equal(quire_owner_create(o->q, "patient", &o->p.ops, &o->p, &o->p.owner), 0);
-	place(&o->p, &o->it, 0, ANYWHERE, 0xc0ffee);
-}
-
-static void test_HA6_ops_are_not_called_in_a_lesser_mode(void **state)
-{
-	(void)state;
-	for (enum quire_mode cheapest = QUIRE_ASYNC; cheapest <= QUIRE_SYNC; cheapest++) {
-		struct one o;
-
-		one_with_cheapest(&o, cheapest);
-		quire_clock_set_(CLOCK_START);
-		for (enum quire_mode mode = QUIRE_ASYNC; mode <= QUIRE_SYNC; mode++) {
-			struct quire_move move = move_folio(o.it.folio, mode, 0);
-
-			if (mode >= cheapest) {
-				assert_int_equal(move.code, 0);
-				continue;
-			}
-			assert_int_equal(move.code, -EAGAIN);
-			assert_int_equal(move.who.why, QUIRE_REASON_MODE);
-			assert_string_equal(move.who.reason, "needs a more patient mode");
-			assert_string_equal(move.who.owner, "patient");
-			assert_int_equal(move.tries, 1);
-		}
-		/* It does not become possible by waiting, so nobody waited. */
-		assert_int_equal(os_clock_override, CLOCK_START);
-		quire_clock_set_(UINT64_MAX);
-		assert_int_equal(o.p.isolates, QUIRE_SYNC - cheapest + 1);
-		assert_int_equal(stats_of(o.q).not_moved[QUIRE_REASON_MODE], cheapest);
-		one_end(&o);
-	}
-}
-
-static void test_HA6_cheapest_must_be_a_mode(void **state)
-{
-	struct quire *q = make_quire(1);
-	struct quire_owner *owner = NULL;
-	struct quire_owner_ops ops = { .size = sizeof(ops), .cheapest = (enum quire_mode)3 };
-
-	(void)state;
-	assert_int_equal(quire_owner_create(q, "o", &ops, NULL, &owner), -EINVAL);
-	assert_null(owner);
-	/* A table from before there was such a thing. */
-	ops.size = offsetof(struct quire_owner_ops, cheapest);
-	assert_int_equal(quire_owner_create(q, "o", &ops, NULL, &owner), 0);
-	assert_int_equal(quire_owner_destroy(owner), 0);
-	end_quire(q);
-}
-
-/* A plan that is executed in a lesser mode names each such folio of the windows it tried. */
-static void test_HA6_a_plan_in_a_lesser_mode_names_them(void **state)
-{
-	struct quire_result r = { .size = sizeof(r) };
-	struct quire_plan *plan;
-	struct item more[7];
-	struct one o;
-
-	(void)state;
-	one_with_cheapest(&o, QUIRE_SYNC);
-	place_row(&o.p, more, 4, 0, 100, 7);
-	place_row(&o.p, more + 4, 3, 0, 512, 11);
-	plan = plan_of(o.q, 512, 3);
-	assert_int_equal(quire_plan_blockers(plan), 0);
-	assert_int_equal(
-		quire_plan_execute(plan, QUIRE_BUDGET(.mode = QUIRE_SYNC_LIGHT, .mode_set = 1), &r),
-		-EBUSY);
-	assert_int_equal(r.obtained, 2);
-	assert_int_equal(r.bytes_moved, 0);
-	assert_int_equal(r.folios_failed, 8);
-	assert_int_equal(quire_plan_blockers(plan), 8);
-	for (size_t i = 0; i < 8; i++)
-		assert_int_equal(quire_plan_blocker(plan, i)->why, QUIRE_REASON_MODE);
-	assert_int_equal(o.p.isolates, 0);
-	quire_plan_destroy(plan);
-	plan = plan_of(o.q, 512, 3);
-	assert_int_equal(quire_plan_execute(plan, NULL, &r), 0);
-	quire_plan_destroy(plan);
-	drop_row(more, 7);
-	one_end(&o);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -851,10 +759,7 @@ int main(void)
 		TEST(test_HC1_a_plan_names_fences_at_its_deadline),
 		TEST(test_HC1_an_async_plan_names_fences_at_once),
 		TEST(test_HC1_a_plan_sees_a_fenced_folio_go),
-		TEST(test_HA6_ops_are_not_called_in_a_lesser_mode),
-		TEST(test_HA6_cheapest_must_be_a_mode),
-		TEST(test_HA6_a_plan_in_a_lesser_mode_names_them),
 	};
 
-	return cmocka_run_group_tests_name("fences, modes", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("fences", tests, NULL, NULL);
 }

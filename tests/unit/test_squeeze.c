@@ -558,6 +558,7 @@ static void terminal(void **state)
 	on_a_terminal("xterm-256color", "", false, text, size, &status);
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(text, "comparing all bytes"));
+	assert_non_null(strstr(text, " stay\033[K")); /* asked while the plan runs */
 	assert_non_null(strstr(text, "\033[Kbefore   \033[38;5;"));
 	assert_non_null(strstr(text, "\nafter    \033[38;5;"));
 	assert_non_null(strstr(text, "\nPASS "));

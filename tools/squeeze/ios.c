@@ -24,29 +24,36 @@ struct io {
 };
 
 struct ios {
-	int fd;
+	int file;
+	off_t first; /* of its part */
 	struct io io[IOS];
 	struct work_sum sum;
 	uint64_t buffer[CONTENT_WORDS];
 };
 
-int ios_create(struct ios **result)
+int ios_file(unsigned threads)
+{
+	int file = memfd_create("squeeze-io", MFD_CLOEXEC), err;
+
+	if (file < 0)
+		return -errno;
+	if (!ftruncate(file, (off_t)threads * IOS * CONTENT_PAGE))
+		return file;
+	err = -errno;
+	close(file);
+	return err;
+}
+
+struct ios *ios_create(int file, unsigned thread)
 {
 	struct ios *o = calloc(1, sizeof(*o));
-	int err = 0;
 
 	if (!o)
-		return -ENOMEM;
+		return NULL;
+	o->file = file;
+	o->first = (off_t)thread * IOS * CONTENT_PAGE;
 	o->sum.first_thing = UINT64_MAX;
-	o->fd = memfd_create("squeeze-io", MFD_CLOEXEC);
-	if (o->fd < 0 || ftruncate(o->fd, (off_t)IOS * CONTENT_PAGE))
-		err = -errno;
-	if (err) {
-		ios_destroy(o);
-		return err;
-	}
-	*result = o;
-	return 0;
+	return o;
 }
 
 const struct work_sum *ios_sum(const struct ios *o)
@@ -56,16 +63,12 @@ const struct work_sum *ios_sum(const struct ios *o)
 
 void ios_destroy(struct ios *o)
 {
-	if (!o)
-		return;
-	if (o->fd >= 0)
-		close(o->fd);
 	free(o);
 }
 
 static off_t place(const struct ios *o, const struct io *io)
 {
-	return (off_t)(io - o->io) * CONTENT_PAGE;
+	return o->first + (off_t)(io - o->io) * CONTENT_PAGE;
 }
 
 /* Puts into the file what is to be read, or what a write has to replace. */
@@ -76,7 +79,7 @@ static bool prepare(struct ios *o, const struct stage *s, struct io *io)
 		memset(o->buffer, 0x5a, sizeof(o->buffer));
 	else
 		content_make(o->buffer, io->next);
-	return pwrite(o->fd, o->buffer, sizeof(o->buffer), place(o, io)) ==
+	return pwrite(o->file, o->buffer, sizeof(o->buffer), place(o, io)) ==
 	       (ssize_t)sizeof(o->buffer);
 }
 
@@ -85,7 +88,7 @@ static int submit(const struct ios *o, struct arena *a, struct io *io)
 	const struct ring_io args = {
 		.size = sizeof(args),
 		.buffer = a->buffers[io->thing->unit],
-		.fd = o->fd,
+		.fd = o->file,
 		.offset = (uint64_t)place(o, io),
 		.at = (size_t)(io->page - io->thing->page) * CONTENT_PAGE,
 		.bytes = CONTENT_PAGE,
@@ -139,7 +142,7 @@ static void judge(struct ios *o, struct arena *a, struct io *io, const struct ri
 
 	io->live = false;
 	seen = result->code == CONTENT_PAGE &&
-	       (io->write ? pread(o->fd, o->buffer, sizeof(o->buffer), place(o, io)) ==
+	       (io->write ? pread(o->file, o->buffer, sizeof(o->buffer), place(o, io)) ==
 				    (ssize_t)sizeof(o->buffer)
 			  : look(o, io));
 	if (seen)

@@ -90,6 +90,17 @@ static size_t count_missing(const struct judge *j)
 	return missing;
 }
 
+/* The plan's own count must be that of its list. */
+static void judge_histogram(struct judge *j, const struct quire_plan *plan)
+{
+	uint64_t counts[QUIRE_REASON_ROOM];
+
+	if (quire_plan_histogram(plan, counts) ||
+	    memcmp(counts, j->report->reasons, sizeof(counts)) != 0)
+		report_fail(j->report,
+			    "the plan counts those that stay otherwise than it names them");
+}
+
 void judge_blockers(struct judge *j, const struct quire_plan *plan)
 {
 	struct report *r = j->report;
@@ -109,6 +120,7 @@ void judge_blockers(struct judge *j, const struct quire_plan *plan)
 		reason = b->reason;
 		wrong++;
 	}
+	judge_histogram(j, plan);
 	if (j->interrupted)
 		return;
 	if (wrong)

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "content.h"
@@ -62,6 +63,7 @@ struct first {
 struct load {
 	struct arena *arena;
 	unsigned n, started;
+	int file;	     /* of ios.h */
 	unsigned running;    /* atomic */
 	int stop;	     /* atomic */
 	struct first access; /* an access met a folio on the move */
@@ -434,9 +436,12 @@ int load_create(unsigned threads, struct load **load)
 		return -ENOMEM;
 	}
 	l->n = threads;
+	l->file = ios_file(threads);
+	err = l->file < 0 ? l->file : 0;
 	for (unsigned i = 0; i < threads && !err; i++) {
 		l->workers[i].jobs = jobs_create();
-		err = l->workers[i].jobs ? ios_create(&l->workers[i].ios) : -ENOMEM;
+		l->workers[i].ios = ios_create(l->file, i);
+		err = l->workers[i].jobs && l->workers[i].ios ? 0 : -ENOMEM;
 	}
 	if (err)
 		load_destroy(l);
@@ -526,6 +531,8 @@ void load_destroy(struct load *load)
 		jobs_destroy(load->workers[i].jobs);
 		ios_destroy(load->workers[i].ios);
 	}
+	if (load->file >= 0)
+		close(load->file);
 	free(load->workers);
 	free(load);
 }

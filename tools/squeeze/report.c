@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,12 @@ void report_fail(struct report *r, const char *format, ...)
 void report_head(const struct report *r)
 {
 	char live[TEXT], blocks[TEXT], refusing[TEXT];
-	double share = r->folios ? 100.0 * (double)r->in_use / (double)r->folios : 0;
+	double asked = floor(r->options->pins * (double)r->folios / 100 + 0.5);
+	double share = r->options->pins;
+
+	/* ring's limit may have left some out */
+	if (asked > (double)r->in_use && r->folios)
+		share = 100.0 * (double)r->in_use / (double)r->folios;
 
 	printf("layout   %s: %s live in %s block%s of 2 MiB (%.0f %%)\n", r->name,
 	       text_size(live, r->live_bytes), text_count(blocks, r->blocks), text_s(r->blocks),

@@ -45,10 +45,11 @@ struct squeeze {
 	struct stage stage;
 	struct report report;
 	struct term term;
-	const char *label; /* of the phase, for the bar */
-	bool heeds;	   /* the phase ends when it is interrupted */
-	uint8_t *taken;	   /* blocks that the oracle would empty */
-	uint8_t *stays;	   /* of each thing: 1 if it was named */
+	const char *label;	       /* of the phase, for the bar */
+	const struct quire_plan *plan; /* that is executed */
+	bool heeds;		       /* the phase ends when it is interrupted */
+	uint8_t *taken;		       /* blocks that the oracle would empty */
+	uint8_t *stays;		       /* of each thing: 1 if it was named */
 	struct heat *before, *after;
 	struct copy *copies;
 	size_t ncopies;
@@ -235,6 +236,9 @@ static int plan_progress(void *arg, const struct quire_result *so_far)
 {
 	struct squeeze *s = arg;
 
+	if (s->term.bar)
+		snprintf(s->term.note, sizeof(s->term.note), "%zu stay",
+			 quire_plan_blockers_now(s->plan, NULL, 0));
 	term_progress(&s->term, s->label, so_far->bytes_moved, so_far->bytes_planned);
 	return interrupted;
 }
@@ -260,7 +264,9 @@ static int plan_and_move(struct squeeze *s, struct arena *a, const char *label,
 	err = quire_plan_info(*plan, &info);
 	if (err)
 		return err;
+	s->plan = *plan;
 	err = quire_plan_execute(*plan, QUIRE_BUDGET(.progress = plan_progress, .arg = s), result);
+	s->term.note[0] = '\0';
 	if (err && err != -ECANCELED && err != -EBUSY && err != -ENOSPC)
 		return err;
 	side->known = true;

@@ -180,8 +180,10 @@ const char *holder_name(enum holder h)
 static void isolated(void *arg, uint32_t thing, struct quire_folio *folio)
 {
 	struct arena *a = arg;
+	struct thing *t = &a->stage->things[thing];
 
-	__atomic_store_n(&a->stage->things[thing].folio, folio, __ATOMIC_RELEASE);
+	if (!t->folio) /* nobody but this thread writes it, and once */
+		__atomic_store_n(&t->folio, folio, __ATOMIC_RELEASE);
 	if (a->hooks.isolated)
 		a->hooks.isolated(a->hooks.arg, thing);
 }

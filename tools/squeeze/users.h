@@ -20,8 +20,9 @@ int users_create(struct arena *arena);
 int users_begin(struct arena *arena);
 
 /*
- * Nothing else uses the arena. The engine sums up each object in use, and each buffer is written to
- * a file: what they see is compared with what should be there. Adds to *wrong. 0 or -errno.
+ * Nothing else uses the arena. All that is in use gets new content from the CPU; then the engine
+ * sums up each object, and each buffer is written to a file: what they see is compared with what
+ * should be there. Adds to *wrong. 0 or -errno.
  */
 int users_verify(struct arena *arena, uint64_t *wrong);
 

@@ -185,6 +185,21 @@ static void watched_free(struct quire_folio *folio, enum quire_free_reason reaso
 	o->ops.free(folio, reason, o->arg);
 }
 
+static int watched_frame_get(unsigned order, enum quire_mode mode, struct quire_frame *frame,
+			     void *arg)
+{
+	struct watched *o = arg;
+
+	return o->ops.frame_get(order, mode, frame, o->arg);
+}
+
+static void watched_frame_put(unsigned order, struct quire_frame frame, void *arg)
+{
+	struct watched *o = arg;
+
+	o->ops.frame_put(order, frame, o->arg);
+}
+
 int __real_quire_owner_create(struct quire *quire, const char *name,
 			      const struct quire_owner_ops *ops, void *arg,
 			      struct quire_owner **owner);
@@ -218,6 +233,8 @@ int __wrap_quire_owner_create(struct quire *quire, const char *name,
 	watched.migrate = o->ops.migrate ? watched_migrate : NULL;
 	watched.putback = watched_putback;
 	watched.free = o->ops.free ? watched_free : NULL;
+	watched.frame_get = o->ops.frame_get ? watched_frame_get : NULL;
+	watched.frame_put = o->ops.frame_put ? watched_frame_put : NULL;
 	err = __real_quire_owner_create(quire, name, &watched, o, owner);
 	if (err) {
 		free(o);

@@ -101,6 +101,37 @@ struct quire_owner_ops {
 	 * final for the call. 0: QUIRE_ASYNC, they are always called.
 	 */
 	enum quire_mode cheapest;
+
+	/*
+	 * The owner's own frames (contract H-E4): its folios live in frames that it has taken out
+	 * of the general allocator with quire_frames_take(). Both or neither; NULL: the
+	 * allocator's.
+	 *
+	 * frame_get: a place for one of its folios, 2^order frames, aligned.
+	 *
+	 * Called     when a folio is made without a place, mode SYNC, or ASYNC in an op or a read
+	 *            section; and for the destination of a move, between isolate and migrate, in
+	 * the mover's mode. May offer several in a row: those in a block that a plan empties are
+	 * given back. May        call quire_frames_take(). Returns    0 and *frame: idle frames of
+	 * its own, lent to the library until frame_put. Others are refused: -EPROTO, reason
+	 * OWNER_PROTO, putback, and no frame_put. -EAGAIN: as from isolate. Other: no; reason
+	 * NO_FRAMES.
+	 */
+	int (*frame_get)(unsigned order, enum quire_mode mode, struct quire_frame *frame,
+			 void *arg);
+
+	/*
+	 * frame_put: the frames are the owner's again, and idle: their folio was freed or moved
+	 * away, or they were not used, and no reader can see them any more.
+	 *
+	 * Called     once for each frame_get that was accepted, and each place that was given in
+	 *            quire_folio_args.at or quire_move.to; by whatever thread reclaims, also inside
+	 *            of ops. Not by quire_destroy(), and not once the owner is detached.
+	 * May        call quire_frames_give(): as long as the owner keeps an idle frame, its block
+	 *            cannot become free (reason POOL). quire_block_info() tells if a plan wants it.
+	 * Must not   sleep.
+	 */
+	void (*frame_put)(unsigned order, struct quire_frame frame, void *arg);
 };
 
 /* Folios in the batch; the index below runs from 0. */
