@@ -137,7 +137,7 @@ if [[ ${2:-} == full ]]; then
 	exit
 fi
 
-search_all "-O2 -DCOLLAPSE" -w22 < <(configurations)
+search_all "-O0 -DCOLLAPSE" -w22 < <(configurations)
 report_configurations < <(configurations)
 
 # Each step of the table is taken somewhere: else the model lacks something, or the table has too much.
