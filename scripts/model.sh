@@ -106,9 +106,11 @@ number() {
 	sed -n "s/^ *\([0-9.e+]*\) $2.*/\1/p" "$work/$1.log" | head -n 1
 }
 
+# It ended without an error, and was not cut short.
 clean() {
-	grep -q 'errors: 0$' "$work/$1.log" && ! grep -qE 'pan: |memory limit|max search depth|truncated' \
-		<(grep -v 'elapsed time' "$work/$1.log")
+	grep -q 'errors: 0$' "$work/$1.log" &&
+		! grep -qiE '^pan:[0-9]|search depth too small|out of memory|memory limit|truncated' \
+			"$work/$1.log"
 }
 
 found() {
@@ -142,7 +144,7 @@ report_configurations < <(configurations)
 
 # Each step of the table is taken somewhere: else the model lacks something, or the table has too much.
 edges=$(sed -n 's/^#define EDGES //p' tests/model/states.pml)
-taken=$(cat "$work"/*.log | sed -n 's/^edges://p' | tr ' ' '\n' | sort -un | grep -c .)
+taken=$(cat "$work"/*.log | sed -n 's/^edges: *//p' | tr -s ' ' '\n' | sort -u | wc -l)
 check "$taken of the $edges steps of states.def were taken" [ "$taken" = "$edges" ]
 
 search_all "-O0" -w18 FAULT_ < <(faults)
