@@ -37,7 +37,11 @@ configurations() {
 		pins-remade          MOVERS=1 PINNERS=1 LONGS=1 FREERS=1 RECREATE=1
 		reader-remade        MOVERS=1 READERS=1 FREERS=1 RECREATE=1
 		no-ops-freed         MOVERS=1 OPS=0 FREERS=1 PINNERS=1 LONGS=1
+		writer-end           MOVERS=1 WRITERS=1 FREERS=1 DETACHERS=1
+		writer-reader        MOVERS=1 WRITERS=1 READERS=1
+		movers-pinner-freer  MOVERS=2 PINNERS=1 FREERS=1
 		two-movers           FOLIOS=2 MOVERS=2
+		two-movers-pinner    FOLIOS=2 MOVERS=2 PINNERS=1
 		two-pinners          FOLIOS=2 MOVERS=1 PINNERS=2
 		two-writer           FOLIOS=2 MOVERS=1 PINNERS=1 WRITERS=1
 		two-end              FOLIOS=2 MOVERS=1 FREERS=1 DETACHERS=1
