@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
 /*
- * test_scan.c: quire scan of a made-up machine, block by block known.
+ * test_scan.c: quire scan and quire record of a made-up machine, block by block known.
  *
  * usage: test_scan QUIRE
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include "command.h"
 
@@ -121,8 +124,10 @@ static int make(void **state)
 
 static int remove_all(void **state)
 {
-	static const char *const names[] = { "kpageflags", "iomem", "zoneinfo",
-					     "sys/vm/compact_unevictable_allowed" };
+	static const char *const names[] = { "kpageflags", "iomem",
+					     "zoneinfo",   "sys/vm/compact_unevictable_allowed",
+					     "layout.txt", "layout.zst",
+					     "link" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -478,6 +483,218 @@ static void test_scan_unprivileged(void **state)
 	assert_int_equal(chmod(path("kpageflags"), 0644), 0);
 }
 
+/* --- record --- */
+
+static size_t expect(char *text, size_t at, unsigned from, unsigned n, unsigned order, int type)
+{
+	for (unsigned i = 0; i < n; i++)
+		at += (size_t)sprintf(text + at, "%x %u %d\n", from + i, order, type);
+	return at;
+}
+
+/* What is in use in the made-up machine, by hand. */
+static char *expected_layout(void)
+{
+	char *text = malloc(1 << 16);
+	size_t at = 0;
+
+	assert_non_null(text);
+	at = expect(text, at, 0x207, 100, 0, 1);
+	at = expect(text, at, 0x32c, 50, 0, 1);
+	at = expect(text, at, 0x5ff, 1, 0, 0);
+	at = expect(text, at, 0x600, 100, 0, 1);
+	at = expect(text, at, 0x6c8, 2, 0, 0);
+	at = expect(text, at, 0x6d2, 1, 0, 0);
+	at = expect(text, at, 0xa00, 1, 9, 1);
+	at = expect(text, at, 0xc04, 1, 2, 0);
+	at = expect(text, at, 0xc10, 8, 0, 1);
+	at = expect(text, at, 0xe00, 1, 0, 0);
+	at = expect(text, at, 0xe05, 10, 0, 1);
+	at = expect(text, at, 0xe0f, 7, 0, 0);
+	at = expect(text, at, 0xe16, 2, 0, 1);
+	return text;
+}
+
+static void recorded(const char *file, const char *more)
+{
+	struct outcome o = run("record --proc %s %s %s", path(""), more, path(file));
+
+	if (o.status)
+		print_error("%s", o.err);
+	assert_int_equal(o.status, 0);
+	assert_string_equal(o.err, "");
+	assert_int_equal(strncmp(o.out, "recorded  ", 10), 0);
+	done(&o);
+}
+
+static void check_file(const char *file, const char *want)
+{
+	char *text = slurp(path(file));
+
+	assert_string_equal(text, want);
+	free(text);
+}
+
+static void test_record_writes_what_is_live(void **state)
+{
+	char *want = expected_layout(), *packed, text[8192];
+	struct stat st;
+	size_t n;
+
+	(void)state;
+	recorded("layout.txt", "");
+	check_file("layout.txt", want);
+	recorded("layout.zst", "");
+	packed = slurp(path("layout.zst"));
+	assert_int_equal(stat(path("layout.zst"), &st), 0);
+	n = ZSTD_decompress(text, sizeof(text) - 1, packed, (size_t)st.st_size);
+	assert_false(ZSTD_isError(n));
+	text[n] = 0;
+	assert_string_equal(text, want);
+	free(packed);
+	free(want);
+}
+
+/* A compound page at an odd place, and one that is larger than a block. */
+static void test_record_splits_compound_pages(void **state)
+{
+	(void)state;
+	fill(0, FRAMES, BUDDY);
+	compound(2, 6, SLAB);
+	compound(16, 3, LRU | ANON);
+	fill(24, 2, TAIL | SLAB); /* its head was freed meanwhile */
+	compound(2 * BLOCK, 2 * BLOCK, HUGE);
+	compound(5 * BLOCK + 508, 12, SLAB);
+	put_flags(sizeof(flags));
+	recorded("layout.txt", "");
+	check_file("layout.txt", "2 1 0\n4 2 0\n10 1 1\n12 0 1\n18 1 0\n400 9 1\n600 9 1\n"
+				 "bfc 2 0\nc00 3 0\n");
+	machine();
+}
+
+static void test_record_limits(void **state)
+{
+	char *text;
+
+	(void)state;
+	recorded("layout.txt", "--range 400000-5fffff");
+	check_file("layout.txt", "5ff 0 0\n");
+	recorded("layout.txt", "--blocks 1 --range a00000-cfffff");
+	check_file("layout.txt", "a00 9 1\n");
+	recorded("layout.txt", "--blocks 3");
+	text = slurp(path("layout.txt"));
+	assert_int_equal(lines(text), 150 + 1 + 103);
+	free(text);
+	recorded("layout.txt", "--node 1 --range 0-cfffff");
+	text = slurp(path("layout.txt"));
+	assert_int_equal(lines(text), 1 + 9);
+	free(text);
+}
+
+/* What squeeze makes of a recorded machine: it frees all that can be, around what is pinned. */
+static void test_record_then_squeeze_passes(void **state)
+{
+	uint64_t x = 1, live = 0;
+	struct outcome o;
+	json_t *json;
+
+	(void)state;
+	fill(0, FRAMES, BUDDY);
+	for (unsigned i = 0; i < 8 * BLOCK; i += 8) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		switch (x >> 61) {
+		case 0:
+			compound(i, 4, SLAB);
+			live += 4;
+			break;
+		case 1:
+			compound(i, 8, LRU | ANON | THP);
+			live += 8;
+			break;
+		case 2:
+		case 3:
+			fill(i + (unsigned)(x >> 58 & 7), 1, LRU | ANON);
+			live++;
+			break;
+		default:
+			break;
+		}
+	}
+	put_flags(sizeof(flags));
+	recorded("layout.zst", "");
+	o = run("squeeze --json --pins 10 --layout %s", path("layout.zst"));
+	assert_int_equal(o.status, 0);
+	json = json_loads(o.out, 0, NULL);
+	assert_non_null(json);
+	assert_string_equal(json_string_value(get(json, "verdict")), "PASS");
+	assert_int_equal(whole(get(json, "layout"), "live_bytes"), live * 4096);
+	assert_int_equal(whole(get(json, "layout"), "blocks"), 8);
+	assert_true(whole(get(json, "quire"), "runs") > 0);
+	json_decref(json);
+	done(&o);
+	machine();
+}
+
+/* Ends so, with one line that has this in it; what is in layout.txt is as it was. */
+static void not_recorded(int status, const char *arguments, const char *what)
+{
+	struct outcome o = run("record --proc %s %s", path(""), arguments);
+
+	if (o.status != status || lines(o.err) != 1 || !strstr(o.err, what))
+		print_error("# %d '%s', not '%s'\n", o.status, o.err, what);
+	assert_int_equal(o.status, status);
+	assert_int_equal(lines(o.err), 1);
+	assert_non_null(strstr(o.err, what));
+	assert_string_equal(o.out, "");
+	check_file("layout.txt", "as it was\n");
+	done(&o);
+}
+
+/* In the child: a file cannot become longer than a few lines. */
+static void little_room(void)
+{
+	const struct rlimit few = { 512, 512 };
+
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &few);
+}
+
+static void test_record_leaves_the_old_file(void **state)
+{
+	struct stat st;
+	char old[160], to[256];
+
+	(void)state;
+	put_text("layout.txt", "as it was\n");
+	snprintf(old, sizeof(old), "%s", path("layout.txt"));
+	put_flags(sizeof(flags) - 1);
+	not_recorded(1, old, "kpageflags: ends within the flags");
+	machine();
+	command_in_child = little_room;
+	not_recorded(1, old, "layout.txt: File too large");
+	command_in_child = NULL;
+	snprintf(to, sizeof(to), "%s --range 0-1fffff", old);
+	not_recorded(1, to, "no page is in use there");
+	not_recorded(2, "/", "/: Is a directory");
+	not_recorded(2, "/dev/full", "/dev/full: is no regular file");
+	not_recorded(2, "/nonexistent/file", "No such file or directory");
+	not_recorded(2, "", "which file to write?");
+	not_recorded(2, "a b", "the name of one file");
+	not_recorded(2, "''", "the name of one file");
+	not_recorded(2, "--blocks 0 a", "--blocks wants");
+	not_recorded(2, "--blocks 1048577 a", "--blocks wants");
+	not_recorded(2, "--range 5 a", "--range wants");
+	/* a link stays one, and the mode what it was */
+	assert_int_equal(chmod(old, 0640), 0);
+	assert_int_equal(symlink("layout.txt", path("link")), 0);
+	recorded("link", "--range 400000-5fffff");
+	check_file("layout.txt", "5ff 0 0\n");
+	assert_int_equal(lstat(path("link"), &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(stat(old, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -493,6 +710,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_scan_map_of_a_large_machine),
 		cmocka_unit_test(test_scan_bad_input),
 		cmocka_unit_test(test_scan_unprivileged),
+		cmocka_unit_test(test_record_writes_what_is_live),
+		cmocka_unit_test(test_record_splits_compound_pages),
+		cmocka_unit_test(test_record_limits),
+		cmocka_unit_test(test_record_then_squeeze_passes),
+		cmocka_unit_test(test_record_leaves_the_old_file),
 	};
 
 	if (argc < 2) {
