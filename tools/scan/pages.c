@@ -450,19 +450,18 @@ static bool classify(struct pages *p, const uint64_t *flags, struct pages_block 
 	for (unsigned i = 0; i < PAGES_BLOCK; i++) {
 		enum page_kind kind = page_kind_of(flags[i]);
 
+		bool used = kind != PAGE_hole && kind != PAGE_free;
+
 		b->part[i] = PAGE_SINGLE;
-		if (kind == PAGE_hole || kind == PAGE_free) {
-			p->head = PAGE_kernel;
-		} else if (flags[i] & BIT(KPF_COMPOUND_HEAD)) {
-			b->part[i] = PAGE_HEAD;
-			p->head = kind;
-		} else if (flags[i] & BIT(KPF_COMPOUND_TAIL)) {
+		if (used && flags[i] & BIT(KPF_COMPOUND_TAIL)) {
 			b->part[i] = PAGE_TAIL;
 			/* Older kernels say most things of the first frame only. */
 			if (kind == PAGE_kernel || kind == PAGE_mapped)
 				kind = p->head;
 		} else {
-			p->head = PAGE_kernel;
+			if (used && flags[i] & BIT(KPF_COMPOUND_HEAD))
+				b->part[i] = PAGE_HEAD;
+			p->head = b->part[i] == PAGE_HEAD ? kind : PAGE_kernel;
 		}
 		b->kind[i] = (uint8_t)kind;
 		holes += kind == PAGE_hole;
