@@ -8,6 +8,7 @@
 #define QUIRE_H
 
 #include <quire/base.h>
+#include <quire/fence.h>
 #include <quire/folio.h>
 #include <quire/instance.h>
 #include <quire/move.h>
@@ -15,5 +16,6 @@
 #include <quire/pin.h>
 #include <quire/plan.h>
 #include <quire/read.h>
+#include <quire/serve.h>
 
 #endif

@@ -37,7 +37,20 @@ build_needs() {
 		lib libzstd libzstd-dev
 		lib cmocka libcmocka-dev
 		lib jansson libjansson-dev
+		lib liburing liburing-dev
 	EOF
+}
+
+# ./test mutants, ./test model
+mutants_needs() {
+	echo "cmd git git"
+	echo "cmd patch patch"
+}
+
+model_needs() {
+	echo "cmd gcc gcc"
+	echo "file /usr/include/stdio.h libc6-dev"
+	echo "cmd spin spin"
 }
 
 # Reads needs on stdin, prints the packages of those that are not there.

@@ -2,6 +2,7 @@
 /*
  * layers.c: the layers of an instance, lowest first. The one place where core meets those above it.
  */
+#include "contig/record.h"
 #include "core/instance.h"
 #include "folio/folios.h"
 #include "frame/node.h"
@@ -9,6 +10,7 @@
 const struct quire_layer *const quire_layers[] = {
 	&node_layer,
 	&folios_layer,
+	&records_layer,
 };
 
 const unsigned quire_layer_count = sizeof(quire_layers) / sizeof(quire_layers[0]);

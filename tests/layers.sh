@@ -12,7 +12,7 @@ src=${1:-$top/src}
 # shellcheck source=scripts/tap.sh
 . "$top/scripts/tap.sh"
 
-layers="os util core frame folio object map migrate contig device"
+layers="os util core frame folio object map migrate contig serve device"
 
 # rank NAME: its place in the list, from 1; 0 if it has none.
 rank() {

@@ -103,6 +103,15 @@ void no_points(void)
 	PUT(&nrules_, 0u);
 }
 
+/* QUIRE_TEST: the only test to run, by name. */
+__attribute__((constructor)) static void only_one(void)
+{
+	const char *name = getenv("QUIRE_TEST");
+
+	if (name)
+		cmocka_set_test_filter(name);
+}
+
 int support_setup(void **state)
 {
 	(void)state;

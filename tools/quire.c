@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "explain/explain.h"
 #include "printable.h"
 #include "squeeze/squeeze.h"
 
@@ -25,6 +26,7 @@ static int help(int argc, char **argv);
 static const struct command commands[] = {
 	{ "squeeze", "squeezes a recorded memory layout together while it is in use",
 	  squeeze_main },
+	{ "explain", "says of a running program who holds what", explain_main },
 	{ "version", "says the version", version },
 	{ "help", "says this", help },
 };

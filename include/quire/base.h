@@ -19,8 +19,10 @@ struct quire;
 struct quire_owner;
 struct quire_folio;
 struct quire_batch;
+struct quire_fence;
 struct quire_pin;
 struct quire_plan;
+struct quire_server;
 
 /* "as many as there are" */
 #define QUIRE_MAX UINT64_MAX
@@ -82,7 +84,10 @@ enum quire_mode {
 	X(BUDGET, "the budget ended")                                                              \
 	X(CANCELED, "canceled")                                                                    \
 	X(STALE, "not a live folio")                                                               \
-	X(RETIRED, "freed, but still pinned")
+	X(RETIRED, "freed, but still pinned")                                                      \
+	X(MODE, "needs a more patient mode")                                                       \
+	X(FENCE, "waits for its owner's fence")                                                    \
+	X(POOL, "kept empty by its owner")
 
 enum quire_reason {
 #define QUIRE_REASON_ENUM_(name, text) QUIRE_REASON_##name,
@@ -98,14 +103,15 @@ QUIRE_EXPORT const char *quire_reason_text(enum quire_reason reason);
 
 /*
  * Who stands in the way: one folio that stays, and one holder of it. Strings live as long as what
- * handed out the blocker (a plan, an outcome) and the owner it names.
+ * handed out the blocker (a plan, an outcome) and the owner or the fence it names.
  */
 struct quire_blocker {
 	struct quire_frame frame;  /* where the folio is */
 	struct quire_folio *folio; /* for comparing; the caller has no reference through it */
 	const char *owner;  /* who holds it: the pin's owner, else the folio's. "" if unknown */
 	const char *reason; /* quire_reason_text(why) */
-	const char *site;   /* "file.c:123" of the pin; "" where the reason is no pin */
+	/* "file.c:123" of the pin; a fence's name; the op that runs, in a detach. "" otherwise. */
+	const char *site;
 	enum quire_reason why;
 	int code;   /* the -errno behind it */
 	int thread; /* the kernel's thread id of the holder; 0 if none */

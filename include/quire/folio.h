@@ -23,6 +23,8 @@ extern "C" {
  *          see it: that is waited for, 20 ms at most, and not in an op or a read section.
  * -ENXIO   in a child of fork(): the arena is the parent's
  * -ESHUTDOWN  in a free op that quire_destroy() has called
+ * Of an owner with frames of its own: -EPROTO if what frame_get offered is none of them, or what it
+ * answered otherwise.
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_folio_create(struct quire_owner *owner, unsigned order,
 						   struct quire_folio **folio);
@@ -39,7 +41,8 @@ struct quire_folio_args {
 
 /*
  * The same, with a place or a private pointer. Besides:
- * -EINVAL  at is not aligned or not in the arena     -EBUSY  at is not free
+ * -EINVAL  at is not aligned or not in the arena     -EBUSY  at is not free; of an owner with
+ * frames of its own: not an idle one of them
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_folio_create_with(struct quire_owner *owner,
 							const struct quire_folio_args *args,

@@ -50,9 +50,9 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_create(const struct quire_options *options
 /*
  * Ends a quire and gives its memory back. Each folio still alive gets its owner's free op, once,
  * with QUIRE_FREE_DESTROY; owners go too. No other call on this quire may be running or follow.
- * -EBUSY    a pin is held, a plan is alive, or something moves     -EDEADLK  inside of an op
- * Nothing was changed then. Pins of threads that are gone do not count: nobody could release them.
- * destroy(NULL) is 0.
+ * -EBUSY    a pin is held, a plan is alive, something moves, or it is served     -EDEADLK  inside
+ * of an op Nothing was changed then. Pins of threads that are gone do not count: nobody could
+ * release them. destroy(NULL) is 0.
  */
 QUIRE_EXPORT int quire_destroy(struct quire *quire);
 
@@ -87,7 +87,9 @@ QUIRE_EXPORT size_t quire_reclaim(struct quire *quire);
 	X(retries, "moves tried again")                                                            \
 	X(plans, "plans made")                                                                     \
 	X(runs, "runs obtained by plans")                                                          \
-	X(stuck_readers, "waits for readers that ended at a deadline")
+	X(stuck_readers, "waits for readers that ended at a deadline")                             \
+	X(op_frame_get, "calls of frame_get ops")                                                  \
+	X(op_frame_put, "calls of frame_put ops")
 
 struct quire_stats {
 	size_t size; /* sizeof(struct quire_stats) */
@@ -98,7 +100,8 @@ struct quire_stats {
 	uint64_t folios_retired; /* freed, waiting for a pin or a reader */
 	uint64_t frames_limbo;	 /* places moved away from, waiting for a reader */
 	uint64_t metadata_bytes; /* what describes the arena, resident */
-	uint64_t reserved[2];
+	uint64_t frames_idle;	 /* taken by owners, and empty */
+	uint64_t reserved[1];
 	/* How often something was not moved, by reason; room for reasons to come. */
 	uint64_t not_moved[QUIRE_REASON_ROOM];
 	/* Last, since new counters go to the end. */
@@ -120,6 +123,7 @@ struct quire_block_info {
 	uint32_t folios;    /* folios in it */
 	uint32_t long_pins; /* of those, folios with named pins */
 	uint32_t claimed;   /* 1: a running plan keeps allocations out */
+	uint32_t idle;	    /* of those used: taken by owners, and empty */
 };
 
 /* Number of blocks of the arena. */

@@ -14,6 +14,8 @@
  */
 #include "contig/plan.h"
 
+#include "contig/record.h"
+#include "core/fence.h"
 #include "frame/node.h"
 #include "migrate/batch.h"
 #include "migrate/retry.h"
@@ -68,6 +70,7 @@ static void learn(struct execution *x, struct plan_window *w, const struct quire
 {
 	/* Without the memory to remember it, the window is still given up, only without a name. */
 	(void)plan_learn(x->plan, who);
+	record_stays(x->plan, who);
 	x->failed++;
 	count_not_moved(x->q, who->why);
 	give_up(x, w);
@@ -147,8 +150,10 @@ static void give_up_refused(struct execution *x)
 	struct mover *m = &x->m;
 
 	for (size_t i = 0; i < m->n; i++)
-		if (m->entry[i].state == ENTRY_FAILED)
+		if (m->entry[i].state == ENTRY_FAILED) {
 			learn(x, window_of(x, &m->entry[i]), &m->entry[i].who);
+			m->entry[i].named = true;
+		}
 	for (size_t i = 0; i < m->n; i++) {
 		struct batch_entry *e = &m->entry[i];
 
@@ -163,6 +168,32 @@ static bool out_of_time(const struct execution *x)
 	return x->budget.deadline_ns && os_clock_ns() - x->start >= x->budget.deadline_ns;
 }
 
+/*
+ * Something that may be moved later. The fence it may wait for is the plan's from here on, since
+ * its name may be shown; without the memory for that, it is a folio whose owner is busy.
+ */
+static void settle_again(struct execution *x, struct plan_window *w, struct batch_entry *e)
+{
+	bool ends = x->last || out_of_time(x) || retry_is_vain(&e->who);
+	struct quire_fence *fence = e->fence;
+
+	bool waits = false;
+
+	if (fence && (ends || !quire_fence_signaled(fence)) &&
+	    !fenced_hold(&x->plan->fenced, fence)) {
+		e->fence = NULL;
+		waits = !ends &&
+			!fenced_add(&x->plan->fenced, e->folio, e->src, fence, e->tag, &e->who);
+	} else if (fence) {
+		e->who.site = "";
+	}
+	/* Every folio that stays is named, not just the first of its window. */
+	if (ends)
+		learn(x, w, &e->who);
+	else if (!waits)
+		plan_note_waiting(x->plan, &e->who);
+}
+
 static void settle_entry(struct execution *x, struct batch_entry *e)
 {
 	struct plan_window *w = window_of(x, e);
@@ -173,13 +204,11 @@ static void settle_entry(struct execution *x, struct batch_entry *e)
 		w->moved += (uint64_t)QUIRE_FRAME_BYTES << e->order;
 		break;
 	case ENTRY_AGAIN:
-		/* Every folio that stays is named, not just the first of its window. */
-		if (e->who.why != QUIRE_REASON_CANCELED &&
-		    (x->last || out_of_time(x) || retry_is_vain(&e->who)))
-			learn(x, w, &e->who);
+		if (e->who.why != QUIRE_REASON_CANCELED)
+			settle_again(x, w, e);
 		break;
 	case ENTRY_FAILED:
-		if (e->who.why != QUIRE_REASON_VETO) /* learnt in give_up_refused() */
+		if (!e->named)
 			learn(x, w, &e->who);
 		break;
 	default:
@@ -208,6 +237,7 @@ static void report(struct execution *x)
 static void check_budget(struct execution *x)
 {
 	report(x);
+	record_progress(x->plan, &x->r);
 	if (x->stop)
 		return;
 	if (x->budget.progress && x->budget.progress(x->budget.arg, &x->r))
@@ -251,7 +281,8 @@ static void add(struct execution *x, uint32_t tag, struct quire_folio *folio,
 	e->tag = tag;
 	e->only_here = true;
 	e->move = NO_MOVE;
-	if (move && move->reserved && move->order == e->order) {
+	/* Owners find their own places; a plan's could be of use only once they are detached. */
+	if (move && move->reserved && move->order == e->order && !owner_lends(folio->owner_)) {
 		e->move = (uint32_t)(move - x->plan->move);
 		e->dst = quire_frame(move->dst);
 		move->reserved = false;
@@ -273,6 +304,19 @@ static size_t live_frames(const struct execution *x, const struct node_block *bl
 			n += 1u << word_order(word);
 	}
 	return n;
+}
+
+/* Does it wait for its fence? An entry of one that need not wait any more is done with. */
+static bool sits_out(struct execution *x, const struct quire_folio *folio)
+{
+	struct fenced_folio *entry = fenced_find(&x->plan->fenced, folio);
+
+	if (!entry)
+		return false;
+	if (!quire_fence_signaled(entry->fence))
+		return true;
+	entry->folio = NULL;
+	return false;
 }
 
 /* Collects what lives in a block; all of it goes into one batch. */
@@ -302,7 +346,10 @@ static void gather(struct execution *x, uint32_t tag, uint32_t b)
 		if (!folio)
 			continue;
 		i += (1u << quire_folio_order(folio)) - 1;
-		add(x, tag, folio, src);
+		if (sits_out(x, folio))
+			quire_folio_put(folio);
+		else
+			add(x, tag, folio, src);
 	}
 }
 
@@ -310,6 +357,7 @@ static void run_round(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
 
+	fenced_sort(&plan->fenced);
 	for (size_t i = 0; i < plan->chosen_count && !x->stop; i++) {
 		struct plan_window *w = &plan->chosen[i];
 
@@ -319,6 +367,98 @@ static void run_round(struct execution *x)
 			gather(x, (uint32_t)i, first_block(x, w) + b);
 	}
 	flush(x);
+}
+
+/* A round of those alone that waited for a fence that was signaled. */
+static void run_fenced(struct execution *x)
+{
+	struct fenced *f = &x->plan->fenced;
+	uint64_t budget = x->budget.bytes;
+	size_t n;
+
+	fenced_sort(f);
+	n = f->n; /* what is added meanwhile is not for this round */
+	for (size_t i = 0; i < n && !x->stop; i++) {
+		struct quire_frame src = quire_frame(word_frame(f->at[i].word));
+		uint32_t window = f->at[i].window;
+		struct quire_folio *folio;
+		uint64_t frames;
+
+		if (window == FENCED_NO_WINDOW || x->plan->chosen[window].failed ||
+		    !quire_fence_signaled(f->at[i].fence))
+			continue;
+		folio = folio_get_at(x->q, src);
+		if (folio && folio != f->at[i].folio) {
+			quire_folio_put(folio);
+			folio = NULL;
+		}
+		f->at[i].folio = NULL;
+		if (!folio)
+			continue;
+		frames = x->m.frames + (1u << quire_folio_order(folio));
+		if (budget && x->m.bytes_moved + frames * QUIRE_FRAME_BYTES > budget) {
+			x->stop = -EDQUOT;
+			quire_folio_put(folio);
+		} else {
+			add(x, window, folio, src);
+		}
+	}
+	flush(x);
+}
+
+/* Whether a fence was signaled that a folio of this plan waits for. */
+static bool any_signaled(void *execution)
+{
+	const struct execution *x = execution;
+	const struct fenced *f = &x->plan->fenced;
+
+	for (size_t i = 0; i < f->n; i++)
+		if (f->at[i].window != FENCED_NO_WINDOW &&
+		    !x->plan->chosen[f->at[i].window].failed && fenced_valid(&f->at[i]) &&
+		    quire_fence_signaled(f->at[i].fence))
+			return true;
+	return false;
+}
+
+/* After a replan: the windows have other numbers. */
+static void find_windows_again(struct execution *x)
+{
+	struct fenced *f = &x->plan->fenced;
+	uint32_t frames = x->plan->blocks_each * QUIRE_BLOCK_FRAMES;
+
+	fenced_sort(f);
+	for (size_t i = 0; i < f->n; i++) {
+		f->at[i].window = FENCED_NO_WINDOW;
+		for (size_t w = 0; w < x->plan->chosen_count; w++)
+			if (x->plan->chosen[w].number == word_frame(f->at[i].word) / frames)
+				f->at[i].window = (uint32_t)w;
+	}
+}
+
+/* When the time is over: what still waits stays, and is named. */
+static void learn_fenced(struct execution *x)
+{
+	struct fenced *f = &x->plan->fenced;
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct fenced_folio *entry = &f->at[i];
+
+		if (entry->window == FENCED_NO_WINDOW || !fenced_valid(entry))
+			continue;
+		learn(x, &x->plan->chosen[entry->window], &entry->who);
+		entry->folio = NULL;
+	}
+}
+
+/* What the round left for later, for those who look on. */
+static void show_waiting(struct execution *x)
+{
+	const struct fenced *f = &x->plan->fenced;
+
+	for (size_t i = 0; i < f->n; i++)
+		if (f->at[i].window != FENCED_NO_WINDOW && fenced_valid(&f->at[i]))
+			plan_note_waiting(x->plan, &f->at[i].who);
+	plan_show_waiting(x->plan);
 }
 
 /* Windows that are neither free nor given up. */
@@ -371,9 +511,23 @@ static void give_up_unfinished(struct execution *x)
 	}
 }
 
+/* Empty but for frames that their owners keep: named by the next look at the arena. */
+static void give_up_pooled(struct execution *x)
+{
+	for (size_t i = 0; i < x->plan->chosen_count; i++) {
+		struct plan_window *w = &x->plan->chosen[i];
+
+		if (w->failed || !plan_pool_keeps(x->plan, w->number))
+			continue;
+		count_not_moved(x->q, QUIRE_REASON_POOL);
+		give_up(x, w);
+	}
+}
+
 static void run_rounds(struct execution *x)
 {
 	uint64_t wait_ns = x->budget.folio_ns, passed = os_clock_ns() - x->start, left;
+	enum retry_what what = RETRY_ALL;
 
 	if (!wait_ns)
 		wait_ns = x->q->options.deadline_ns;
@@ -386,20 +540,38 @@ static void run_rounds(struct execution *x)
 		retry_init(&x->retry, x->q, x->budget.mode, wait_ns);
 	x->last = x->retry.wait_ns == 0;
 	for (;;) {
-		retry_round(&x->retry);
-		run_round(x);
+		if (what == RETRY_ALL) {
+			/* In the last one what waited is learned, or goes. */
+			x->plan->next_count = 0;
+			if (x->last)
+				plan_show_waiting(x->plan);
+			retry_round(&x->retry);
+			run_round(x);
+			if (!x->last)
+				show_waiting(x);
+		} else {
+			run_fenced(x);
+		}
 		if (x->stop)
-			return;
+			break;
 		(void)folios_settle(x->q, x->retry.wait_ns ? os_clock_ns() + SETTLE_NS : 0);
+		give_up_pooled(x);
 		if (!unfinished(x))
 			return;
-		if (x->last) {
-			give_up_unfinished(x);
-			return;
+		if (x->last)
+			break;
+		/* Folios may go by themselves, which nobody says: that is polled, fences or not. */
+		what = retry_wait(&x->retry, true, any_signaled, x);
+		if (what == RETRY_NOTHING) {
+			/* When the time for waiting is over there is one more try, the last. */
+			x->last = true;
+			what = RETRY_ALL;
 		}
-		/* When the time for waiting is over there is one more try, the last. */
-		x->last = !retry_wait(&x->retry);
 	}
+	if (x->stop != -ECANCELED && (x->last || out_of_time(x)))
+		learn_fenced(x);
+	if (!x->stop)
+		give_up_unfinished(x);
 }
 
 static uint64_t count_free(const struct execution *x)
@@ -424,9 +596,12 @@ static int execute(struct execution *x)
 
 	for (;;) {
 		x->gave_up = false;
+		find_windows_again(x);
 		claim(x);
 		reserve(x);
 		run_rounds(x);
+		x->plan->next_count = 0;
+		plan_show_waiting(x->plan); /* nothing waits any more */
 		unreserve(x);
 		count_waste(x);
 		if (x->stop || !x->gave_up || x->reader || x->r.replans == REPLANS_MAX)
@@ -490,6 +665,7 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 	if (error)
 		return error;
 	plan->executed = true;
+	record_started(plan, x.budget.mode);
 	error = execute(&x);
 	if (x.m.moved)
 		(void)folios_settle(x.q, os_clock_ns() + SETTLE_NS);
@@ -503,5 +679,7 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 	/* Naming needs memory of its own; without it the names known so far stand. */
 	(void)plan_name_blockers(plan);
 	give(&x, result);
-	return verdict(&x, error);
+	error = verdict(&x, error);
+	record_ended(plan, error, &x.r);
+	return error;
 }

@@ -5,6 +5,7 @@
  */
 #include "contig/plan.h"
 
+#include "contig/record.h"
 #include "folio/folios.h"
 #include "frame/node.h"
 #include "util/mem.h"
@@ -119,7 +120,40 @@ int plan_learn(struct quire_plan *plan, const struct quire_blocker *who)
 		return -ENOMEM;
 	plan->learned = grown;
 	plan->learned[plan->learned_count++] = *who;
-	return 0;
+	pthread_mutex_lock(&plan->lock);
+	grown = mem_grow(plan->fresh, &plan->fresh_capacity, plan->fresh_count + 1, sizeof(*grown));
+	if (grown) {
+		plan->fresh = grown;
+		plan->fresh[plan->fresh_count++] = *who;
+	}
+	pthread_mutex_unlock(&plan->lock);
+	return grown ? 0 : -ENOMEM;
+}
+
+void plan_note_waiting(struct quire_plan *plan, const struct quire_blocker *who)
+{
+	struct quire_blocker *grown = mem_grow(plan->next_waiting, &plan->next_capacity,
+					       plan->next_count + 1, sizeof(*grown));
+
+	if (!grown)
+		return;
+	plan->next_waiting = grown;
+	plan->next_waiting[plan->next_count++] = *who;
+}
+
+void plan_show_waiting(struct quire_plan *plan)
+{
+	struct quire_blocker *shown = plan->waiting;
+	size_t capacity = plan->waiting_capacity;
+
+	pthread_mutex_lock(&plan->lock);
+	plan->waiting = plan->next_waiting;
+	plan->waiting_capacity = plan->next_capacity;
+	plan->waiting_count = plan->next_count;
+	pthread_mutex_unlock(&plan->lock);
+	plan->next_waiting = shown;
+	plan->next_capacity = capacity;
+	plan->next_count = 0;
 }
 
 /*
@@ -168,6 +202,42 @@ static int add_blocker_at(struct survey *s, uint32_t block, enum quire_reason wh
 	return add_blocker(s, &who);
 }
 
+/* An empty frame that its owner keeps. Named once for each owner in a window. */
+static int check_pool(struct survey *s, struct quire_frame frame)
+{
+	uint16_t number = node_idle_taker(s->plan->q->node, frame);
+	uint32_t window = frame.n / QUIRE_BLOCK_FRAMES / s->plan->blocks_each;
+	struct quire_blocker who;
+
+	if (!number)
+		return 0;
+	plan_blocker_at(s->plan, window, QUIRE_REASON_POOL, &who);
+	who.owner = lender_name(s->plan->q, number);
+	for (size_t i = s->blocker_count; i-- > 0;) {
+		const struct quire_blocker *b = &s->blocker[i];
+
+		if (b->frame.n / QUIRE_BLOCK_FRAMES / s->plan->blocks_each != window)
+			break;
+		if (b->why == QUIRE_REASON_POOL && b->owner == who.owner)
+			return 0;
+	}
+	who.frame = frame;
+	return add_blocker(s, &who);
+}
+
+bool plan_pool_keeps(const struct quire_plan *plan, uint32_t window)
+{
+	struct node_block block;
+	uint32_t used = 0, idle = 0;
+
+	for (uint32_t b = 0; b < plan->blocks_each; b++) {
+		node_look(plan->q->node, window * plan->blocks_each + b, &block);
+		used += QUIRE_BLOCK_FRAMES - block.free;
+		idle += block.idle;
+	}
+	return idle && idle == used;
+}
+
 static int survey_block(struct survey *s, uint32_t b)
 {
 	struct choose_window *w = &s->window[b / s->plan->blocks_each];
@@ -189,8 +259,10 @@ static int survey_block(struct survey *s, uint32_t b)
 		if (!bits_test(&block->used, i++))
 			continue;
 		folio = folio_peek_at(s->plan->q, frame);
-		if (!folio) /* on its way: being made, moved away, or reserved */
+		if (!folio) { /* on its way: being made, moved away, or reserved; or an owner's */
+			error = block->idle ? check_pool(s, frame) : 0;
 			continue;
+		}
 		word = load_acquire(&folio->word_);
 		if (word_frame(word) != frame.n)
 			continue;
@@ -200,7 +272,8 @@ static int survey_block(struct survey *s, uint32_t b)
 			continue;
 		}
 		w->cost += 1u << word_order(word);
-		w->moves[word_order(word)]++;
+		/* What lives in its owner's frames needs no place of ours. */
+		w->moves[word_order(word)] += !node_is_lent(s->plan->q->node, frame);
 		error = check_fixed(s, folio, frame);
 	}
 	return error;
@@ -311,6 +384,7 @@ static int collect_moves(struct quire_plan *plan, const struct survey *s, uint32
 			.src = frame.n,
 			.dst = QUIRE_FRAME_NONE_N,
 			.order = (uint8_t)word_order(word),
+			.lent = node_is_lent(plan->q->node, frame),
 		};
 		i += (1u << word_order(word)) - 1;
 	}
@@ -357,7 +431,7 @@ static int place_moves(struct quire_plan *plan, const struct survey *s)
 	}
 	for (unsigned order = CHOOSE_ORDERS; order-- > 0 && !error;) {
 		for (size_t i = 0; i < plan->move_count && !error; i++) {
-			if (plan->move[i].order != order)
+			if (plan->move[i].order != order || plan->move[i].lent)
 				continue;
 			error = places_take(&places, order, &plan->move[i].dst);
 			if (error == -ENOSPC) { /* the arena changed while we looked */
@@ -415,10 +489,13 @@ static int choose(struct quire_plan *plan, struct survey *s)
 
 static void keep_blockers(struct quire_plan *plan, struct survey *s)
 {
+	pthread_mutex_lock(&plan->lock);
 	mem_free(plan->blocker);
 	plan->blocker = s->blocker;
 	plan->blocker_count = s->blocker_count;
 	plan->blocker_capacity = s->blocker_capacity;
+	plan->fresh_count = 0;
+	pthread_mutex_unlock(&plan->lock);
 	s->blocker = NULL;
 }
 
@@ -498,12 +575,14 @@ int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct qui
 	plan = mem_zalloc(1, sizeof(*plan));
 	if (!plan)
 		return -ENOMEM;
+	pthread_mutex_init(&plan->lock, NULL);
 	plan->q = q;
 	plan->goal = g;
 	plan->blocks_each = g.frames / QUIRE_BLOCK_FRAMES;
 	plan->windows = node_blocks(q->node) / plan->blocks_each;
 	fetch_add(&q->plans, 1u);
 	error = plan_compute(plan);
+	record_planned(plan, error);
 	if (error) {
 		quire_plan_destroy(plan);
 		return error;
@@ -517,12 +596,19 @@ void quire_plan_destroy(struct quire_plan *plan)
 {
 	if (!plan)
 		return;
-	if (!plan->q->forked)
+	if (!plan->q->forked) {
+		record_gone(plan);
 		fetch_sub(&plan->q->plans, 1u);
+	}
 	mem_free(plan->chosen);
 	mem_free(plan->move);
 	mem_free(plan->blocker);
 	mem_free(plan->learned);
+	mem_free(plan->fresh);
+	mem_free(plan->waiting);
+	mem_free(plan->next_waiting);
+	pthread_mutex_destroy(&plan->lock);
+	fenced_finish(&plan->fenced);
 	mem_free(plan);
 }
 
@@ -546,4 +632,53 @@ size_t quire_plan_blockers(const struct quire_plan *plan)
 const struct quire_blocker *quire_plan_blocker(const struct quire_plan *plan, size_t i)
 {
 	return i < plan->blocker_count ? &plan->blocker[i] : NULL;
+}
+
+/* The three lists one after the other; i from 0 to below their sum. Under the lock. */
+static const struct quire_blocker *blocker_now(const struct quire_plan *plan, size_t i)
+{
+	if (i < plan->blocker_count)
+		return &plan->blocker[i];
+	i -= plan->blocker_count;
+	if (i < plan->fresh_count)
+		return &plan->fresh[i];
+	return &plan->waiting[i - plan->fresh_count];
+}
+
+static size_t lock_blockers(const struct quire_plan *plan)
+{
+	pthread_mutex_lock((pthread_mutex_t *)&plan->lock); /* no plan is ever const */
+	return plan->blocker_count + plan->fresh_count + plan->waiting_count;
+}
+
+static void unlock_blockers(const struct quire_plan *plan)
+{
+	pthread_mutex_unlock((pthread_mutex_t *)&plan->lock);
+}
+
+size_t quire_plan_blockers_now(const struct quire_plan *plan, struct quire_blocker *to, size_t n)
+{
+	size_t all;
+
+	if (!plan || (!to && n))
+		return 0;
+	all = lock_blockers(plan);
+	for (size_t i = 0; i < n && i < all; i++)
+		to[i] = *blocker_now(plan, i);
+	unlock_blockers(plan);
+	return all;
+}
+
+int quire_plan_histogram(const struct quire_plan *plan, uint64_t counts[QUIRE_REASON_ROOM])
+{
+	size_t all;
+
+	if (!plan || !counts)
+		return -EINVAL;
+	memset(counts, 0, QUIRE_REASON_ROOM * sizeof(*counts));
+	all = lock_blockers(plan);
+	for (size_t i = 0; i < all; i++)
+		counts[blocker_now(plan, i)->why]++;
+	unlock_blockers(plan);
+	return 0;
 }

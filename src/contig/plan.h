@@ -6,8 +6,10 @@
 #define QUIRE_SRC_CONTIG_PLAN_H
 
 #include "contig/choose.h"
+#include "contig/fenced.h"
 #include "core/instance.h"
 
+#include <pthread.h>
 #include <quire/plan.h>
 
 /* One folio that is to move. dst is NONE where no place is planned, or once it was handed on. */
@@ -16,6 +18,7 @@ struct plan_move {
 	uint32_t dst;
 	uint8_t order;
 	bool reserved; /* the frames at dst are allocated for this move */
+	bool lent;     /* its owner finds the place */
 };
 
 struct plan_window {
@@ -43,6 +46,19 @@ struct quire_plan {
 	size_t blocker_count, blocker_capacity;
 	struct quire_blocker *learned; /* folios that an execution found to stay */
 	size_t learned_count, learned_capacity;
+	struct fenced fenced;
+
+	/*
+	 * What quire_plan_blockers_now() shows: blocker, then fresh, then waiting. Under lock; the
+	 * executing thread alone changes them, so it looks at them without.
+	 */
+	pthread_mutex_t lock;
+	struct quire_blocker *fresh; /* learned since blocker was made */
+	size_t fresh_count, fresh_capacity;
+	struct quire_blocker *waiting; /* found in the way by the latest round, to be tried again */
+	size_t waiting_count, waiting_capacity;
+	struct quire_blocker *next_waiting; /* what the round that runs has found; not under lock */
+	size_t next_count, next_capacity;
 };
 
 /*
@@ -51,6 +67,8 @@ struct quire_plan {
  * the plan may have no windows.
  */
 int plan_compute(struct quire_plan *plan);
+/* Does what keeps window w from being free consist of empty frames of owners alone? */
+bool plan_pool_keeps(const struct quire_plan *plan, uint32_t window);
 /* Makes only blocker anew. */
 int plan_name_blockers(struct quire_plan *plan);
 
@@ -59,6 +77,11 @@ void plan_blocker_at(const struct quire_plan *plan, uint32_t window, enum quire_
 		     struct quire_blocker *who);
 /* Remembers a folio that stays, so that no window with it is chosen again. 0 or -ENOMEM. */
 int plan_learn(struct quire_plan *plan, const struct quire_blocker *who);
+
+/* Notes what a round found in the way; without the memory it is just not shown. */
+void plan_note_waiting(struct quire_plan *plan, const struct quire_blocker *who);
+/* Shows what was noted since the last time instead of what is shown. */
+void plan_show_waiting(struct quire_plan *plan);
 
 /* The move planned for a folio at src, or NULL. */
 struct plan_move *plan_find_move(struct quire_plan *plan, uint32_t src);

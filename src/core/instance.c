@@ -109,6 +109,7 @@ int quire_create(const struct quire_options *options, struct quire **quire)
 	if (!q)
 		return -ENOMEM;
 	q->options = o;
+	q->refs = 1;
 	for (i = 0; i < quire_layer_count; i++) {
 		error = quire_layers[i]->init(q);
 		if (error)
@@ -134,12 +135,24 @@ int quire_destroy(struct quire *q)
 		if (error)
 			return error;
 	}
-	if (!q->forked && (load_acquire(&q->ops) || load_acquire(&q->plans)))
+	if (!q->forked &&
+	    (load_acquire(&q->ops) || load_acquire(&q->plans) || load_acquire(&q->servers)))
 		return -EBUSY;
 	instances_remove(q);
 	layers_finish(q, quire_layer_count);
-	mem_free(q);
+	instance_put(q);
 	return 0;
+}
+
+void instance_get(struct quire *q)
+{
+	fetch_add(&q->refs, 1u);
+}
+
+void instance_put(struct quire *q)
+{
+	if (fetch_sub(&q->refs, 1u) == 1)
+		mem_free(q);
 }
 
 void quire_log(struct quire *q, enum quire_log_level level, const char *format, ...)
@@ -164,6 +177,13 @@ void instance_event(struct quire *q)
 	fetch_add(&q->event, 1u);
 	if (__atomic_load_n(&q->event_waiters, __ATOMIC_SEQ_CST))
 		os_futex_wake_all(&q->event);
+}
+
+/* Counted before the event, so that who sees the event counts the signal as well. */
+void instance_signal(struct quire *q)
+{
+	fetch_add(&q->signals, 1u);
+	instance_event(q);
 }
 
 void instance_wait(struct quire *q, uint32_t *seen, uint64_t ns)

@@ -12,6 +12,7 @@
 
 struct node;
 struct folios;
+struct records;
 
 struct quire_counts {
 #define QUIRE_COUNT_FIELD_(name, text) uint64_t name;
@@ -27,10 +28,14 @@ struct quire {
 	uint32_t ending;	    /* quire_destroy() frees what is alive: nothing new is made */
 	uint32_t event;		    /* atomic, futex: something may be movable that was not */
 	uint32_t event_waiters;	    /* atomic */
+	uint32_t signals;	    /* atomic: those of the events that were a fence's signal */
+	uint32_t refs;		    /* atomic: one until it is destroyed, one for each fence */
 	uint32_t plans;		    /* atomic: plans alive */
 	uint32_t ops;		    /* atomic: moves and plans that run now */
+	uint32_t servers;	    /* atomic: threads that look at it for `quire explain` */
 	struct node *node;
 	struct folios *folios;
+	struct records *records;
 	struct quire *next; /* all instances, for fork; under the list's lock */
 };
 
@@ -56,6 +61,11 @@ void quire_log(struct quire *q, enum quire_log_level level, const char *format, 
 
 /* Wakes movers that wait to try something again. */
 void instance_event(struct quire *q);
+/* The same for those that wait for fences; to the others it is no news. Any context. */
+void instance_signal(struct quire *q);
+/* Keeps the structure, not what it describes: a fence may be signaled after the quire's end. */
+void instance_get(struct quire *q);
+void instance_put(struct quire *q);
 /*
  * Waits for the next event after *seen was read from q->event, ns nanoseconds at most; returns at
  * once if there was one. Updates *seen.

@@ -107,6 +107,32 @@ static int place(struct quire *q, const struct quire_folio_args *args, struct qu
 	}
 }
 
+/* A place from an owner with frames of its own; 1: it has none (any more). */
+static int place_of_owner(struct quire_owner *owner, const struct quire_folio_args *args,
+			  struct quire_frame *frame)
+{
+	const struct thread *t = thread_self();
+	enum quire_mode mode = t && !t->in_op && !t->pub.nest ? QUIRE_SYNC : QUIRE_ASYNC;
+	int error = 1;
+
+	if (!owner->number)
+		return 1;
+	if (owner_begin_anyway(owner)) {
+		*frame = args->at;
+		if (args->at_set) {
+			error = owner_frame_at(owner, args->order, args->at);
+		} else {
+			error = owner_frame_get(owner, args->order, mode, frame);
+			if (error == -ENOMEM) { /* what was freed may come back to it */
+				(void)quire_reclaim(owner->quire);
+				error = owner_frame_get(owner, args->order, mode, frame);
+			}
+		}
+	}
+	owner_leave(owner);
+	return error;
+}
+
 int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_args *arguments,
 			    struct quire_folio **result)
 {
@@ -115,6 +141,7 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	struct quire_folio *folio;
 	struct folios *folios;
 	struct quire *q;
+	bool lent;
 	int error;
 
 	if (!result)
@@ -128,19 +155,27 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 		return -ENXIO;
 	if (q->ending)
 		return -ESHUTDOWN;
-	error = place(q, &args, &frame);
+	error = place_of_owner(owner, &args, &frame);
+	lent = !error;
+	if (error == 1)
+		error = place(q, &args, &frame);
 	if (error)
 		return error;
 	folio = descriptor_get(folios);
 	if (!folio) {
-		node_free(q->node, args.order, frame);
+		if (lent)
+			owner_frame_back(owner, args.order, frame);
+		else
+			node_free(q->node, args.order, frame);
 		return -ENOMEM;
 	}
-	folio->owner_ = owner;
-	folio->pins_ = NULL;
+	/* atomic: a look (look.h) may be at the descriptor, for what it was */
+	store_relaxed(&folio->owner_, owner);
+	store_relaxed(&folio->pins_, NULL);
 	store_relaxed(&folio->private_, args.private_data);
 	store_relaxed(&folio->link_, NULL);
-	fetch_add(&owner->folios, 1u);
+	if (!lent) /* else the place has it already */
+		fetch_add(&owner->folios, 1u);
 	fetch_add(&folios->live, 1u);
 	count(q, folios_created, 1);
 	/*
@@ -148,9 +183,10 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 	 * be it through a stale tag or a stale handle, finds everything in place, and a move of his
 	 * comes after all that is stored here. Without a count the tag leads to nothing.
 	 */
-	store_release(&folio->word_, word_make(load_relaxed(&folio->word_), frame.n, args.order));
+	word_step_store(folio, STEP_CREATE,
+			word_make(load_relaxed(&folio->word_), frame.n, args.order));
 	node_set_tag(q->node, frame, folio_number(folios, folio));
-	__atomic_store_n(&folio->count_, COUNT_REF, __ATOMIC_SEQ_CST);
+	count_step_store(folio, COUNT_BORN, COUNT_REF);
 	SYNC_POINT("create:counted", folio);
 	*result = folio;
 	return 0;
@@ -169,7 +205,7 @@ bool quire_folio_get(struct quire_folio *folio)
 
 	/* The last number is never taken: one more would carry into the pins. */
 	while (COUNT_REFS(c) && COUNT_REFS(c) != UINT32_MAX)
-		if (compare_exchange(&folio->count_, &c, c + COUNT_REF))
+		if (count_step(folio, COUNT_GET, &c, c + COUNT_REF))
 			return true;
 	return false;
 }
@@ -213,28 +249,17 @@ static void retire(struct quire *q, struct quire_folio *folio)
 /* The count is 0: nobody else can change that, so this runs once. */
 static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
 {
-	struct quire_owner *owner = folio->owner_;
-	struct quire *q = owner->quire;
-	struct thread *t;
+	struct quire *q = folio->owner_->quire;
 	uint64_t word;
 
 	SYNC_POINT("put:zero", folio);
 	word = load_relaxed(&folio->word_);
-	do
-		CHECK(!(word & (QUIRE_DEAD_ | QUIRE_ISOLATED_ | QUIRE_MOVING_)));
-	while (!compare_exchange(&folio->word_, &word,
-				 (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_));
+	while (!word_step(folio, STEP_RETIRE, &word,
+			  (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_))
+		;
 	SYNC_POINT("put:dead", folio);
 	count(q, folios_freed, 1);
-	if (owner->ops.free) {
-		t = thread_self();
-		count(q, op_free, 1);
-		if (t)
-			t->in_op++;
-		owner->ops.free(folio, reason, owner->arg);
-		if (t)
-			t->in_op--;
-	}
+	owner_free(folio, reason);
 	fetch_sub(&q->folios->live, 1u);
 	fetch_add(&q->folios->retired, 1u);
 	retire(q, folio);
@@ -245,7 +270,7 @@ bool folio_put_if_last(struct quire_folio *folio)
 	uint64_t c = load_acquire(&folio->count_);
 
 	while (COUNT_REFS(c) == 1)
-		if (compare_exchange(&folio->count_, &c, c - COUNT_REF))
+		if (count_step(folio, COUNT_PUT_LAST, &c, c - COUNT_REF))
 			return true;
 	return false;
 }
@@ -269,25 +294,62 @@ void quire_folio_put(struct quire_folio *folio)
 				  folio->owner_->name);
 			return;
 		}
-	} while (!compare_exchange(&folio->count_, &c, c - COUNT_REF));
+	} while (!count_step(folio, COUNT_PUT, &c, c - COUNT_REF));
 	if (COUNT_REFS(c) == 1)
 		last_put(folio, QUIRE_FREE_PUT);
 }
 
 /* --- reclaiming --- */
 
-static void release(struct quire *q, struct quire_folio *folio)
+static void release_frames(struct quire *q, struct quire_folio *folio)
 {
-	struct folios *folios = q->folios;
 	uint64_t word = load_relaxed(&folio->word_);
 	struct quire_frame frame = quire_frame(word_frame(word));
+	struct quire_owner *owner = folio->owner_;
 
+	store_relaxed(&folio->owner_, &q->folios->nobody);
+	if (node_is_lent(q->node, frame)) {
+		owner_frame_back(owner, word_order(word), frame);
+	} else {
+		node_free(q->node, word_order(word), frame);
+		owner_put(owner);
+	}
+	descriptor_put(q->folios, folio);
+	fetch_sub(&q->folios->retired, 1u);
+}
+
+static void release(struct quire *q, struct quire_folio *folio, struct returns *returns)
+{
 	SYNC_POINT("retire:freeing", folio);
-	node_set_tag(q->node, frame, 0);
-	node_free(q->node, word_order(word), frame);
-	fetch_sub(&folio->owner_->folios, 1u);
-	descriptor_put(folios, folio);
-	fetch_sub(&folios->retired, 1u);
+	node_set_tag(q->node, quire_folio_frame(folio), 0);
+	if (folio->owner_->number) { /* perhaps with an op: later */
+		store_relaxed(&folio->link_, (void *)returns->folio);
+		returns->folio = folio;
+	} else {
+		release_frames(q, folio);
+	}
+}
+
+/* What goes back to owners; frame_put is an op, so no lock is held. */
+static void give_back(struct quire *q, struct returns *returns)
+{
+	struct quire_folio *folio;
+	struct limbo *limbo;
+
+	while ((folio = returns->folio)) {
+		returns->folio = load_relaxed(&folio->link_);
+		SYNC_POINT("return:folio", folio);
+		release_frames(q, folio);
+	}
+	while ((limbo = returns->limbo)) {
+		returns->limbo = limbo->next;
+		for (size_t i = 0; i < limbo->n; i++) {
+			owner_frame_back(limbo->place[i].lender, limbo->place[i].order,
+					 limbo->place[i].frame);
+			fetch_sub(&q->folios->limbo_frames, 1u << limbo->place[i].order);
+		}
+		mem_free(limbo);
+	}
 }
 
 static int by_address(const void *a, const void *b)
@@ -335,7 +397,8 @@ void hazards_finish(struct hazards *h)
 }
 
 /* Frees what on the list is unpinned; the rest becomes, or stays, held. */
-static void release_list(struct quire *q, struct quire_folio *list, const struct hazards *h)
+static void release_list(struct quire *q, struct quire_folio *list, const struct hazards *h,
+			 struct returns *returns)
 {
 	struct folios *folios = q->folios;
 	struct quire_folio *folio;
@@ -348,21 +411,33 @@ static void release_list(struct quire *q, struct quire_folio *list, const struct
 			folios->held = folio;
 			folios->held_count++;
 		} else {
-			release(q, folio);
+			release(q, folio, returns);
 		}
 	}
 }
 
-static void limbo_free(struct quire *q, struct limbo *limbo)
+static void limbo_free(struct quire *q, struct limbo *limbo, struct returns *returns)
 {
+	size_t lent = 0;
+
 	for (size_t i = 0; i < limbo->n; i++) {
+		if (limbo->place[i].lender) {
+			limbo->place[lent++] = limbo->place[i];
+			continue;
+		}
 		node_free(q->node, limbo->place[i].order, limbo->place[i].frame);
 		fetch_sub(&q->folios->limbo_frames, 1u << limbo->place[i].order);
 	}
-	mem_free(limbo);
+	limbo->n = lent;
+	if (!lent) {
+		mem_free(limbo);
+		return;
+	}
+	limbo->next = returns->limbo;
+	returns->limbo = limbo;
 }
 
-static void limbo_reclaim(struct quire *q)
+static void limbo_reclaim(struct quire *q, struct returns *returns)
 {
 	struct limbo **at = &q->folios->limbo, *limbo;
 
@@ -374,18 +449,18 @@ static void limbo_reclaim(struct quire *q)
 			continue;
 		}
 		*at = limbo->next;
-		limbo_free(q, limbo);
+		limbo_free(q, limbo, returns);
 	}
 }
 
-static void reclaim_locked(struct quire *q)
+static void reclaim_locked(struct quire *q, struct returns *returns)
 {
 	struct folios *folios = q->folios;
 	struct quire_folio *list;
 	struct hazards h = { 0 };
 
 	if (folios->limbo && !threads_barrier())
-		limbo_reclaim(q);
+		limbo_reclaim(q, returns);
 	store_relaxed(&folios->fresh_count, 0);
 	if (!folios->waiting && !folios->held && !load_acquire(&folios->fresh))
 		return;
@@ -399,11 +474,11 @@ static void reclaim_locked(struct quire *q)
 			break;
 		list = folios->waiting;
 		folios->waiting = NULL;
-		release_list(q, list, &h);
+		release_list(q, list, &h, returns);
 		list = folios->held;
 		folios->held = NULL;
 		folios->held_count = 0;
-		release_list(q, list, &h);
+		release_list(q, list, &h, returns);
 		if (!load_acquire(&folios->fresh))
 			break;
 	}
@@ -419,22 +494,27 @@ static void reclaim_locked(struct quire *q)
  */
 static void reclaim_unless_busy(struct quire *q)
 {
+	struct returns returns = { 0 };
+
 	if (pthread_mutex_trylock(&q->folios->reclaim_lock))
 		return;
-	reclaim_locked(q);
+	reclaim_locked(q, &returns);
 	pthread_mutex_unlock(&q->folios->reclaim_lock);
+	give_back(q, &returns);
 }
 
 /* Waits for one that runs: what that one frees is not "no memory" or "busy" for the caller. */
 size_t quire_reclaim(struct quire *q)
 {
 	struct folios *folios = q->folios;
+	struct returns returns = { 0 };
 
 	if (q->forked)
 		return 0;
 	pthread_mutex_lock(&folios->reclaim_lock);
-	reclaim_locked(q);
+	reclaim_locked(q, &returns);
 	pthread_mutex_unlock(&folios->reclaim_lock);
+	give_back(q, &returns);
 	return (size_t)(load_acquire(&folios->retired) + load_acquire(&folios->limbo_frames));
 }
 
@@ -461,6 +541,7 @@ bool folio_retired_pinned_at(struct quire *q, struct quire_frame frame, struct q
 void folios_limbo(struct quire *q, struct limbo *limbo)
 {
 	struct folios *folios = q->folios;
+	struct returns returns = { 0 };
 	size_t frames = 0;
 
 	for (size_t i = 0; i < limbo->n; i++)
@@ -474,12 +555,13 @@ void folios_limbo(struct quire *q, struct limbo *limbo)
 	 */
 	pthread_mutex_lock(&folios->reclaim_lock);
 	if (!threads_barrier() && epoch_passed(limbo->target)) {
-		limbo_free(q, limbo);
+		limbo_free(q, limbo, &returns);
 	} else {
 		limbo->next = folios->limbo;
 		folios->limbo = limbo;
 	}
 	pthread_mutex_unlock(&folios->reclaim_lock);
+	give_back(q, &returns);
 }
 
 bool folios_settle(struct quire *q, uint64_t deadline)
@@ -551,76 +633,10 @@ const char *folios_validate(struct quire *q)
 		return "there are tags of no folio";
 	if (live != load_acquire(&folios->live) || retired != load_acquire(&folios->retired))
 		return "the counts of folios are wrong";
-	if (frames + load_acquire(&folios->limbo_frames) + node_free_frames(q->node) != total)
+	frames += load_acquire(&folios->limbo_frames) + node_idle_frames(q->node);
+	if (frames + node_free_frames(q->node) != total)
 		return "frames are lost, or used twice";
 	return node_validate(q->node);
-}
-
-/* --- statistics --- */
-
-int quire_stats_get(struct quire *q, struct quire_stats *stats)
-{
-	struct quire_stats s = { .size = sizeof(s) };
-	size_t size;
-
-	if (!q || !stats)
-		return -EINVAL;
-	size = stats->size;
-	if (size < 2 * sizeof(uint64_t))
-		return -EINVAL;
-	if (q->forked)
-		return -ENXIO;
-#define COPY(name, text) s.name = load_relaxed(&q->counts.name);
-	QUIRE_COUNTERS(COPY)
-#undef COPY
-	for (unsigned i = 0; i < QUIRE_REASON_COUNT; i++)
-		s.not_moved[i] = load_relaxed(&q->counts.not_moved[i]);
-	s.frames = (uint64_t)node_blocks(q->node) * QUIRE_BLOCK_FRAMES;
-	s.frames_free = node_free_frames(q->node);
-	s.folios_live = load_relaxed(&q->folios->live);
-	s.folios_retired = load_relaxed(&q->folios->retired);
-	s.frames_limbo = load_relaxed(&q->folios->limbo_frames);
-	pthread_mutex_lock(&q->folios->table_lock);
-	s.metadata_bytes =
-		node_metadata_bytes(q->node) + q->folios->high * sizeof(struct quire_folio);
-	pthread_mutex_unlock(&q->folios->table_lock);
-	memcpy(stats, &s, size < sizeof(s) ? size : sizeof(s));
-	stats->size = size;
-	return 0;
-}
-
-uint32_t quire_blocks(const struct quire *q)
-{
-	return node_blocks(q->node);
-}
-
-int quire_block_info(struct quire *q, uint32_t block, struct quire_block_info *info)
-{
-	struct quire_block_info i = { .size = sizeof(i) };
-	struct node_block b;
-	struct quire_folio *folio;
-	size_t size;
-
-	if (!q || !info || info->size < sizeof(size_t) || block >= node_blocks(q->node))
-		return -EINVAL;
-	if (q->forked)
-		return -ENXIO;
-	size = info->size;
-	node_look(q->node, block, &b);
-	i.used = QUIRE_BLOCK_FRAMES - b.free;
-	i.claimed = b.claim != NULL;
-	for (unsigned f = 0; f < QUIRE_BLOCK_FRAMES; f++) {
-		if (!bits_test(&b.used, f))
-			continue;
-		folio = folio_peek_at(q, quire_frame(block * QUIRE_BLOCK_FRAMES + f));
-		if (!folio)
-			continue;
-		i.folios++;
-		i.long_pins += COUNT_PINS(load_relaxed(&folio->count_)) != 0;
-	}
-	memcpy(info, &i, size < sizeof(i) ? size : sizeof(i));
-	info->size = size;
-	return 0;
 }
 
 /* --- the layer --- */
@@ -639,6 +655,9 @@ static int folios_init(struct quire *q)
 	if (!folios)
 		return -ENOMEM;
 	folios->reclaim_at = RECLAIM_EVERY;
+	folios->nobody.quire = q;
+	folios->nobody.head.base = node_base(q->node);
+	memcpy(folios->nobody.name, "nobody", sizeof("nobody"));
 	/* One descriptor a frame, and room for retired ones that readers keep. */
 	folios->capacity = frames + frames / 8 + 4096;
 	error = os_reserve(folios->capacity * sizeof(*folios->table), &p);
@@ -693,7 +712,7 @@ static void folios_finish(struct quire *q)
 
 		if (!COUNT_REFS(load_acquire(&folio->count_)))
 			continue;
-		__atomic_store_n(&folio->count_, 0, __ATOMIC_SEQ_CST);
+		count_step_store(folio, COUNT_END, 0);
 		last_put(folio, QUIRE_FREE_DESTROY);
 	}
 	while ((limbo = folios->limbo)) {
@@ -707,6 +726,7 @@ static void folios_finish(struct quire *q)
 		next = owner->next;
 		mem_free(owner);
 	}
+	mem_free(folios->lender);
 	for (unsigned i = 0; i < PIN_LOCKS; i++)
 		pthread_mutex_destroy(&folios->pin_lock[i]);
 	pthread_mutex_destroy(&folios->owners_lock);

@@ -9,12 +9,15 @@
  *	free      references = 0, DEAD set, on the free list, no tag names it
  *	isolated  one mover holds a reference and has link_
  *
- * Lock order: reclaim -> pins -> table -> node; owners alone. No lock is held while an op runs.
+ * The states of the word, and what may change it: states.def.
+ *
+ * Lock order: reclaim -> pins -> table -> node; records -> owners. No lock is held in an op.
  */
 #ifndef QUIRE_SRC_FOLIO_FOLIOS_H
 #define QUIRE_SRC_FOLIO_FOLIOS_H
 
 #include "core/instance.h"
+#include "folio/state.h"
 #include "folio/thread.h"
 
 #include <pthread.h>
@@ -22,19 +25,32 @@
 #include <quire/owner.h>
 #include <quire/pin.h>
 
-#define COUNT_REF 1ull
-#define COUNT_PIN (1ull << 32)
-#define COUNT_REFS(c) ((uint32_t)(c))
-#define COUNT_PINS(c) ((uint32_t)((c) >> 32))
-
 #define PIN_LOCKS 64
+
+/*
+ * An owner's life (contract H-A1, H-C6, H-E8), in one word: how many isolations and free ops are
+ * under way, and
+ *
+ *	0 --detach--> DETACHING --the last one ended--> DETACHED
+ *	                  `-----deadline----> 0
+ *
+ * An op runs only between owner_enter() and owner_leave(). The step to DETACHED is taken by
+ * whoever brings the count to 0, so nothing can begin in between. Owners without ops count nothing.
+ */
+#define OWNER_DETACHING (1u << 31)
+#define OWNER_DETACHED (1u << 30)
+#define OWNER_RUNNING(life) ((life) & (OWNER_DETACHED - 1))
 
 struct quire_owner {
 	struct quire_owner_head_ head; /* what pins read; first */
 	struct quire *quire;
 	struct quire_owner_ops ops; /* as registered, shorter tables filled with NULL */
 	void *arg;
-	uint64_t folios; /* atomic: folios and named pins that need it */
+	bool has_ops;
+	uint16_t number; /* as a lender of frames, lend.c; 0: it is none */
+	uint32_t life;	 /* atomic, futex: see above */
+	/* atomic: folios, named pins and lent places that need it, and 1 until it is destroyed */
+	uint64_t folios;
 	struct quire_owner *next;
 	char name[64];
 };
@@ -44,7 +60,7 @@ struct quire_pin {
 	struct quire_folio *folio;
 	struct quire_owner *owner;
 	const char *site;
-	struct quire_pin *next;
+	struct quire_pin *next, *prev;
 	uint64_t since;
 	int tid;
 	bool spilled;	       /* a thread's ninth short pin */
@@ -59,7 +75,14 @@ struct limbo {
 	struct limbo_place {
 		struct quire_frame frame;
 		uint32_t order;
+		struct quire_owner *lender; /* whose frames they are; NULL: the allocator's */
 	} place[];
+};
+
+/* What is ready to be given back to owners, once no lock is held. */
+struct returns {
+	struct quire_folio *folio; /* by link_ */
+	struct limbo *limbo;
 };
 
 struct folios {
@@ -86,7 +109,12 @@ struct folios {
 	uint64_t limbo_frames; /* atomic */
 	uint64_t pins;	       /* atomic: named pins */
 
-	struct quire_owner *owners; /* under owners_lock */
+	/* The owner of descriptors that are free: a stale handle leads to no memory that is gone.
+	 */
+	struct quire_owner nobody;
+	struct quire_owner *owners;  /* under owners_lock */
+	struct quire_owner **lender; /* the same; lend.c */
+	size_t lenders, lender_capacity;
 	pthread_mutex_t owners_lock;
 	pthread_mutex_t pin_lock[PIN_LOCKS];
 };
@@ -156,7 +184,10 @@ struct quire_folio *folio_peek_at(struct quire *q, struct quire_frame frame);
 
 /* Sleeps until MOVING is clear. */
 void folio_wait_moving(struct quire_folio *folio);
-/* Clears flags, and wakes who waited for MOVING if that is among them. */
+/*
+ * Clears flags: MOVING, which is UNMARK and wakes who waits for it, or ISOLATED and MOVED, which is
+ * RELEASE.
+ */
 void folio_clear(struct quire_folio *folio, uint64_t flags);
 
 /*
@@ -189,6 +220,19 @@ void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,
 void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 		   struct quire_blocker *who);
 
+/* How long ago a mover, or a look, first met the pin that stands in slot i of t. */
+uint64_t slot_age(struct thread *t, unsigned i, struct quire_folio *folio, const char *site);
+
+/* The named pins of a folio, between lock and unlock; what is looked at says why it stays. */
+struct pin_look {
+	enum quire_reason why;
+	bool fixed; /* no migrate op can be expected to drop it */
+};
+void pins_lock(struct quire *q, const struct quire_folio *folio);
+void pins_unlock(struct quire *q, const struct quire_folio *folio);
+const struct quire_pin *pins_first(const struct quire_folio *folio);
+void pin_look(const struct quire_pin *pin, struct pin_look *look);
+
 /* Spilled pins of threads that are gone: how many; dropped, which is what ends them. */
 uint64_t pins_gone(struct quire *q);
 void pins_forget(struct quire *q);
@@ -198,10 +242,64 @@ void folios_limbo(struct quire *q, struct limbo *limbo);
 /* Reclaims, and waits for readers until the deadline (os_clock_ns): true if nothing is in limbo. */
 bool folios_settle(struct quire *q, uint64_t deadline);
 
-/* Calls of ops, the only ones. */
+static inline bool owner_detached(const struct quire_owner *owner)
+{
+	return load_acquire(&owner->life) & OWNER_DETACHED;
+}
+
+/* Drops what keeps the owner's memory; the last one takes it away. */
+void owner_put(struct quire_owner *owner);
+/*
+ * Around an isolation, from before isolate to after the last op of it. 1: the owner's ops are to be
+ * called, and owner_leave() must follow; 0: it has none (any more); -EAGAIN: it is being detached.
+ */
+int owner_enter(struct quire_owner *owner);
+void owner_leave(struct quire_owner *owner);
+
+/*
+ * For what cannot wait: it may begin while a detach waits, and is waited for. false: detached, no
+ * op may be called. owner_leave() must follow in either case.
+ */
+bool owner_begin_anyway(struct quire_owner *owner);
+
+/* Makes an owner a lender; 0 or -ENOMEM. */
+int lender_add(struct folios *folios, struct quire_owner *owner);
+void lender_remove_locked(struct folios *folios, struct quire_owner *owner);
+/* Never NULL; as long as the owner. */
+const char *lender_name(struct quire *q, uint16_t number);
+/* Its frames are ordinary from now on: the idle ones free, the others free later. */
+void owner_forget_frames(struct quire_owner *owner);
+/* Do its folios live in frames of its own? */
+static inline bool owner_lends(const struct quire_owner *owner)
+{
+	return owner->number && !owner_detached(owner);
+}
+/*
+ * A place for a folio, from its owner, which is entered; the place holds the owner until
+ * owner_frame_back(), or until a folio has it: the folio holds it then, and owner_put() follows.
+ * -EPROTO: no aligned idle frames of the owner; else what the op answered.
+ */
+int owner_frame_get(struct quire_owner *owner, unsigned order, enum quire_mode mode,
+		    struct quire_frame *frame);
+/* The same with a given place. -EINVAL: not aligned, or not in the arena; -EBUSY: not idle. */
+int owner_frame_at(struct quire_owner *owner, unsigned order, struct quire_frame frame);
+/* No folio is in that place, its tag is 0, no reader sees it. No lock is held. */
+void owner_frame_back(struct quire_owner *owner, unsigned order, struct quire_frame frame);
+
+/* Calls of ops, the only ones. All but free: between enter and leave. */
 int owner_isolate(struct quire_folio *folio, enum quire_mode mode);
-int owner_migrate(struct quire_owner *owner, struct quire_batch *batch);
+int owner_migrate(struct quire_owner *owner, struct quire_batch *batch, struct quire_folio *first);
 void owner_putback(struct quire_folio *folio);
+void owner_free(struct quire_folio *folio, enum quire_free_reason reason);
+int owner_call_frame_get(struct quire_owner *owner, unsigned order, enum quire_mode mode,
+			 struct quire_frame *frame);
+void owner_call_frame_put(struct quire_owner *owner, unsigned order, struct quire_frame frame);
+/*
+ * News for movers that wait, unless they come out of an op of a mover: an owner that drops its pins
+ * in each try and takes them again would otherwise be tried again at once, for ever (contract
+ * H-C1). Movers look again by themselves.
+ */
+void movers_event(struct quire *q);
 
 /* 0, or -EDEADLK in an op, -EDEADLK in a read section, -ENXIO after fork, -ENOMEM. */
 int may_move(struct quire *q);

@@ -44,7 +44,7 @@ void folio_wait_moving(struct quire_folio *folio)
 		if (!(word & QUIRE_MOVING_))
 			return;
 		if (!(word & QUIRE_WAITERS_) &&
-		    !compare_exchange(&folio->word_, &word, word | QUIRE_WAITERS_))
+		    !word_step(folio, STEP_WAIT, &word, word | QUIRE_WAITERS_))
 			continue;
 		SYNC_POINT("pin:waiting", folio);
 		os_futex_wait(folio_futex(folio), (uint32_t)((word | QUIRE_WAITERS_) >> 32),
@@ -54,11 +54,12 @@ void folio_wait_moving(struct quire_folio *folio)
 
 void folio_clear(struct quire_folio *folio, uint64_t flags)
 {
+	const enum folio_step step = flags & QUIRE_MOVING_ ? STEP_UNMARK : STEP_RELEASE;
 	uint64_t word = load_relaxed(&folio->word_);
 
 	if (flags & QUIRE_MOVING_)
 		flags |= QUIRE_WAITERS_;
-	while (!compare_exchange(&folio->word_, &word, word & ~flags))
+	while (!word_step(folio, step, &word, word & ~flags))
 		;
 	if (word & flags & QUIRE_WAITERS_)
 		os_futex_wake_all(folio_futex(folio));
@@ -67,16 +68,14 @@ void folio_clear(struct quire_folio *folio, uint64_t flags)
 static void long_pin_unlink(struct folios *folios, struct quire_pin *pin)
 {
 	pthread_mutex_t *lock = pin_lock(folios, pin->folio);
-	struct quire_pin *before;
 
 	pthread_mutex_lock(lock);
-	if (pin->folio->pins_ == pin) {
+	if (pin->prev)
+		pin->prev->next = pin->next;
+	else
 		pin->folio->pins_ = pin->next;
-	} else {
-		for (before = pin->folio->pins_; before->next != pin; before = before->next)
-			;
-		before->next = pin->next;
-	}
+	if (pin->next)
+		pin->next->prev = pin->prev;
 	pthread_mutex_unlock(lock);
 }
 
@@ -101,10 +100,12 @@ static int long_pin(struct quire_folio *folio, struct quire_owner *who, const ch
 	lock = pin_lock(folios, folio);
 	pthread_mutex_lock(lock);
 	pin->next = folio->pins_;
+	if (pin->next)
+		pin->next->prev = pin;
 	folio->pins_ = pin;
 	pthread_mutex_unlock(lock);
 	for (;;) {
-		fetch_add(&folio->count_, COUNT_PIN);
+		count_step_add(folio, COUNT_PIN_LONG, COUNT_PIN);
 		SYNC_POINT("pin-long:counted", folio);
 		word = __atomic_load_n(&folio->word_, __ATOMIC_SEQ_CST);
 		if (!(word & (QUIRE_MOVING_ | QUIRE_DEAD_)))
@@ -112,13 +113,13 @@ static int long_pin(struct quire_folio *folio, struct quire_owner *who, const ch
 		if (word & QUIRE_DEAD_) {
 			/* The name first: without the count the descriptor may be another's. */
 			long_pin_unlink(folios, pin);
-			fetch_sub(&folio->count_, COUNT_PIN);
-			fetch_sub(&who->folios, 1u);
+			count_step_add(folio, COUNT_UNPIN, -COUNT_PIN);
+			owner_put(who);
 			fetch_sub(&folios->pins, 1u);
 			mem_free(pin);
 			return -ESTALE;
 		}
-		fetch_sub(&folio->count_, COUNT_PIN);
+		count_step_add(folio, COUNT_UNPIN, -COUNT_PIN);
 		folio_wait_moving(folio);
 	}
 	*result = pin;
@@ -151,11 +152,11 @@ void quire_unpin_long(struct quire_pin *pin)
 		return;
 	long_pin_unlink(q->folios, pin);
 	/* release, by seq_cst: what was stored under the pin is seen by the mover that reads 0 */
-	fetch_sub(&pin->folio->count_, COUNT_PIN);
-	fetch_sub(&pin->owner->folios, 1u);
+	count_step_add(pin->folio, COUNT_UNPIN_LONG, -COUNT_PIN);
+	owner_put(pin->owner);
 	fetch_sub(&q->folios->pins, 1u);
 	mem_free(pin);
-	instance_event(q);
+	movers_event(q);
 }
 
 void *quire_pin_address(const struct quire_pin *pin)
@@ -306,8 +307,9 @@ void folio_describe(struct quire_folio *folio, enum quire_reason why, int code,
 	who->code = code;
 }
 
-static uint64_t met_age(struct pin_met *met, struct quire_folio *folio, const char *site)
+uint64_t slot_age(struct thread *t, unsigned i, struct quire_folio *folio, const char *site)
 {
+	struct pin_met *met = &t->met[i];
 	uint64_t now = os_clock_coarse_ns(), since;
 
 	if (load_relaxed(&met->folio) == folio && load_relaxed(&met->site) == site) {
@@ -330,7 +332,7 @@ void slot_describe(struct thread *t, unsigned i, struct quire_folio *folio,
 		       who);
 	who->site = site ? site : "";
 	who->thread = load_relaxed(&t->tid);
-	who->age_ns = met_age(&t->met[i], folio, who->site);
+	who->age_ns = slot_age(t, i, folio, who->site);
 }
 
 static bool short_pinned_by(struct quire_folio *folio, struct quire_blocker *who)
@@ -383,7 +385,7 @@ void pins_forget(struct quire *q)
 
 	for (uint64_t i = 0; i < folios->high; i++) {
 		while ((pin = folios->table[i].pins_)) {
-			folios->table[i].pins_ = pin->next;
+			folios->table[i].pins_ = pin->next; /* prev of the next is not looked at */
 			pin->thread->spilled--;
 			mem_free(pin);
 		}
@@ -392,7 +394,37 @@ void pins_forget(struct quire *q)
 
 static bool pin_is_fixed(const struct quire_pin *pin)
 {
-	return pin->spilled || pin->owner != pin->folio->owner_ || !pin->owner->ops.migrate;
+	return pin->spilled || pin->owner != pin->folio->owner_ || !pin->owner->ops.migrate ||
+	       owner_detached(pin->owner);
+}
+
+static enum quire_reason pin_why(const struct quire_pin *pin)
+{
+	if (pin_is_gone(pin))
+		return QUIRE_REASON_THREAD_GONE;
+	return pin->spilled ? QUIRE_REASON_SHORT_PIN : QUIRE_REASON_LONG_PIN;
+}
+
+void pins_lock(struct quire *q, const struct quire_folio *folio)
+{
+	pthread_mutex_lock(pin_lock(q->folios, folio));
+}
+
+void pins_unlock(struct quire *q, const struct quire_folio *folio)
+{
+	pthread_mutex_unlock(pin_lock(q->folios, folio));
+}
+
+/* Atomic, since a folio that is made anew starts its list without the lock. */
+const struct quire_pin *pins_first(const struct quire_folio *folio)
+{
+	return load_acquire(&folio->pins_);
+}
+
+void pin_look(const struct quire_pin *pin, struct pin_look *look)
+{
+	look->why = pin_why(pin);
+	look->fixed = pin_is_fixed(pin);
 }
 
 bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed_only,
@@ -411,11 +443,7 @@ bool folio_pinned_long_by(struct quire *q, struct quire_folio *folio, bool fixed
 			break;
 	if (pin) {
 		now = os_clock_coarse_ns();
-		folio_describe(folio,
-			       pin_is_gone(pin) ? QUIRE_REASON_THREAD_GONE
-			       : pin->spilled	? QUIRE_REASON_SHORT_PIN
-						: QUIRE_REASON_LONG_PIN,
-			       -EAGAIN, who);
+		folio_describe(folio, pin_why(pin), -EAGAIN, who);
 		who->owner = pin->owner->name;
 		who->site = pin->site;
 		who->thread = pin->tid;

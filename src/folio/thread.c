@@ -53,6 +53,16 @@ static void thread_exit(void *record)
 	record_leave(t);
 }
 
+static void ops_forget(struct thread *t)
+{
+	t->in_op = 0;
+	t->movers = 0;
+	t->isolating = NULL;
+	t->batch.active = false;
+	for (unsigned i = 0; i < OPS_NAMED; i++)
+		store_release(&t->op[i].owner, NULL);
+}
+
 /*
  * In a child of fork() the other threads do not exist, nor does the arena. Their records are
  * emptied; this thread's is forgotten, and it gets none until the child makes a quire of its own.
@@ -66,7 +76,7 @@ static void after_fork_in_child(void)
 		t->pub.nest = 0;
 		t->pub.epoch = 0;
 		t->gone = 0;
-		t->in_op = 0;
+		ops_forget(t);
 		t->spilled = 0;
 		t->used = 0;
 	}
@@ -146,8 +156,7 @@ static struct thread *reuse(void)
 static void record_take(struct thread *t)
 {
 	store_relaxed(&t->tid, os_thread_id());
-	t->in_op = 0;
-	t->batch.active = false;
+	ops_forget(t);
 	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++)
 		store_relaxed(&t->met[i].folio, NULL);
 }

@@ -23,12 +23,23 @@
 
 struct batch_entry;
 
+/* An op that runs in a thread; read by whoever has to name it. Atomic fields. */
+struct op_run {
+	struct quire_owner *owner; /* NULL: none; stored last */
+	struct quire_folio *folio; /* of a batch the first */
+	const char *name;
+};
+/* An op may drop references, and so run free ops in itself; deeper ones are counted, not named. */
+#define OPS_NAMED 4
+
 /* The batch that an op of this thread works on; in the record, so that a stale pointer to it is
  * always safe to look at. See migrate/batch.h. */
 struct quire_batch {
 	struct quire *quire;
 	struct batch_entry **entry;
 	size_t n;
+	struct batch_entry *all; /* of the mover: where entries, and so links of folios, lie */
+	size_t all_n;
 	enum quire_mode mode;
 	bool active; /* between the call of the op and its return */
 	bool done;   /* a commit returned 0 */
@@ -50,7 +61,10 @@ struct thread {
 	uint32_t gone;	     /* atomic: the thread exited with pins held */
 	int tid;	     /* atomic */
 	unsigned in_op;	     /* ops of this thread that run now */
-	unsigned spilled;    /* its spilled pins; by others only once it is gone */
+	unsigned movers;     /* moves and plans of this thread that run now */
+	struct op_run op[OPS_NAMED];
+	struct batch_entry *isolating; /* whose isolate op runs in this thread */
+	unsigned spilled;	       /* its spilled pins; by others only once it is gone */
 	struct pin_met met[QUIRE_SHORT_PINS];
 	struct quire_batch batch;
 };

@@ -14,6 +14,7 @@
 struct block {
 	struct block_bits used;
 	uint32_t free;
+	uint32_t idle;	     /* frames of it that an owner has taken, and not lent */
 	uint32_t next, prev; /* on the list of its free count */
 	const void *claim;   /* the plan that has it, or NULL */
 };
@@ -25,8 +26,10 @@ struct node {
 	uint32_t blocks;
 	uint64_t frames;
 	uint64_t free;
+	uint64_t idle;
 	struct block *block;
 	uint32_t *tag;
+	uint16_t *taker; /* atomic */
 	uint32_t head[LISTS];
 	struct block_bits lists; /* bit i: list i + 1 is not empty */
 };
@@ -164,20 +167,164 @@ int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame)
 	return error;
 }
 
-void node_free(struct node *node, unsigned order, struct quire_frame frame)
+static void release(struct node *node, unsigned order, struct quire_frame frame)
 {
 	uint32_t i = frame.n / QUIRE_BLOCK_FRAMES;
 	struct block *b = &node->block[i];
 
-	CHECK(!node_tag(node, frame));
-	pthread_mutex_lock(&node->lock);
 	CHECK(bits_range_all_set(&b->used, frame.n % QUIRE_BLOCK_FRAMES, order));
 	list_remove(node, i);
 	bits_range_reset(&b->used, frame.n % QUIRE_BLOCK_FRAMES, order);
 	b->free += 1u << order;
 	node->free += 1u << order;
 	list_add(node, i);
+}
+
+void node_free(struct node *node, unsigned order, struct quire_frame frame)
+{
+	CHECK(!node_tag(node, frame));
+	pthread_mutex_lock(&node->lock);
+	CHECK(!node->taker[frame.n]);
+	release(node, order, frame);
 	pthread_mutex_unlock(&node->lock);
+}
+
+static void set_takers(struct node *node, unsigned order, struct quire_frame frame, uint16_t taker)
+{
+	for (uint32_t i = 0; i < 1u << order; i++)
+		store_relaxed(&node->taker[frame.n + i], taker);
+}
+
+static bool takers_are(const struct node *node, unsigned order, struct quire_frame frame,
+		       uint16_t taker)
+{
+	if (order > QUIRE_MAX_ORDER || frame.n >= node->frames || (frame.n & ((1u << order) - 1)))
+		return false;
+	for (uint32_t i = 0; i < 1u << order; i++)
+		if (node->taker[frame.n + i] != taker)
+			return false;
+	return true;
+}
+
+static void add_idle(struct node *node, struct quire_frame frame, unsigned order)
+{
+	node->block[frame.n / QUIRE_BLOCK_FRAMES].idle += 1u << order;
+	node->idle += 1u << order;
+}
+
+static void sub_idle(struct node *node, struct quire_frame frame, unsigned order)
+{
+	node->block[frame.n / QUIRE_BLOCK_FRAMES].idle -= 1u << order;
+	node->idle -= 1u << order;
+}
+
+int node_take(struct node *node, unsigned order, uint16_t number, struct quire_frame *frame)
+{
+	int error = node_alloc(node, order, NODE_ANY, frame);
+
+	if (error)
+		return error;
+	pthread_mutex_lock(&node->lock);
+	set_takers(node, order, *frame, number);
+	add_idle(node, *frame, order);
+	pthread_mutex_unlock(&node->lock);
+	return 0;
+}
+
+int node_give(struct node *node, unsigned order, uint16_t number, struct quire_frame frame)
+{
+	int error = -EINVAL;
+
+	pthread_mutex_lock(&node->lock);
+	if (takers_are(node, order, frame, number)) {
+		set_takers(node, order, frame, 0);
+		sub_idle(node, frame, order);
+		release(node, order, frame);
+		error = 0;
+	}
+	pthread_mutex_unlock(&node->lock);
+	return error;
+}
+
+int node_lend(struct node *node, unsigned order, uint16_t number, struct quire_frame frame)
+{
+	int error = -EPROTO;
+
+	pthread_mutex_lock(&node->lock);
+	if (takers_are(node, order, frame, number)) {
+		set_takers(node, order, frame, number | NODE_LENT);
+		sub_idle(node, frame, order);
+		error = 0;
+	}
+	pthread_mutex_unlock(&node->lock);
+	return error;
+}
+
+void node_unlend(struct node *node, unsigned order, struct quire_frame frame)
+{
+	pthread_mutex_lock(&node->lock);
+	CHECK(!node_tag(node, frame) && node_is_lent(node, frame));
+	set_takers(node, order, frame, node->taker[frame.n] & NODE_TAKERS);
+	add_idle(node, frame, order);
+	pthread_mutex_unlock(&node->lock);
+}
+
+void node_free_lent(struct node *node, unsigned order, struct quire_frame frame)
+{
+	pthread_mutex_lock(&node->lock);
+	CHECK(!node_tag(node, frame));
+	set_takers(node, order, frame, 0);
+	release(node, order, frame);
+	pthread_mutex_unlock(&node->lock);
+}
+
+void node_forget_taker(struct node *node, uint16_t number)
+{
+	for (uint64_t f = 0; f < node->frames; f++) {
+		struct quire_frame frame = quire_frame((uint32_t)f);
+		uint16_t taker = load_relaxed(&node->taker[f]);
+
+		if ((taker & NODE_TAKERS) != number)
+			continue;
+		if (!(taker & NODE_LENT) && !node_give(node, 0, number, frame))
+			continue;
+		pthread_mutex_lock(&node->lock);
+		if ((node->taker[f] & NODE_TAKERS) == number)
+			set_takers(node, 0, frame, 0);
+		pthread_mutex_unlock(&node->lock);
+	}
+}
+
+uint16_t node_idle_taker(const struct node *node, struct quire_frame frame)
+{
+	uint16_t taker = load_relaxed(&node->taker[frame.n]);
+
+	return taker & NODE_LENT ? 0 : taker;
+}
+
+bool node_is_lent(const struct node *node, struct quire_frame frame)
+{
+	return load_relaxed(&node->taker[frame.n]) & NODE_LENT;
+}
+
+uint64_t node_idle_frames(struct node *node)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&node->lock);
+	n = node->idle;
+	pthread_mutex_unlock(&node->lock);
+	return n;
+}
+
+bool node_is_claimed(struct node *node, struct quire_frame frame)
+{
+	bool claimed;
+
+	pthread_mutex_lock(&node->lock);
+	claimed = node->block[frame.n / QUIRE_BLOCK_FRAMES].claim != NULL;
+	pthread_mutex_unlock(&node->lock);
+	return claimed;
 }
 
 int node_claim(struct node *node, uint32_t first, uint32_t n, const void *who)
@@ -216,20 +363,26 @@ void node_look(struct node *node, uint32_t block, struct node_block *out)
 	pthread_mutex_lock(&node->lock);
 	out->used = b->used;
 	out->free = b->free;
+	out->idle = b->idle;
 	out->claim = b->claim;
 	pthread_mutex_unlock(&node->lock);
 }
 
 const char *node_validate(struct node *node)
 {
-	uint64_t free = 0, listed = 0, should = 0;
+	uint64_t free = 0, idle = 0, listed = 0, should = 0;
 	const char *wrong = NULL;
+	uint64_t taken = 0;
 
 	pthread_mutex_lock(&node->lock);
 	for (uint32_t i = 0; i < node->blocks; i++) {
 		const struct block *b = &node->block[i];
 
 		free += b->free;
+		idle += b->idle;
+		for (uint32_t f = 0; b->idle && f < QUIRE_BLOCK_FRAMES; f++)
+			taken +=
+				node_idle_taker(node, quire_frame(i * QUIRE_BLOCK_FRAMES + f)) != 0;
 		should += on_list(b);
 		if (bits_count_clear(&b->used, 0) != b->free)
 			wrong = "a block's count is not the number of its clear bits";
@@ -246,6 +399,8 @@ const char *node_validate(struct node *node)
 	}
 	if (listed != should)
 		wrong = "a block is missing from the lists";
+	if (idle != node->idle || idle != taken)
+		wrong = "the idle frames of owners are counted wrong";
 	if (free != node->free)
 		wrong = "the node's count is not the sum of its blocks'";
 	pthread_mutex_unlock(&node->lock);
@@ -310,10 +465,14 @@ static int node_init(struct quire *q)
 	if (error)
 		goto undo_map;
 	node->tag = p;
+	error = os_reserve(node->frames * sizeof(*node->taker), &p);
+	if (error)
+		goto undo_tags;
+	node->taker = p;
 	node->block = mem_zalloc(node->blocks, sizeof(*node->block));
 	if (!node->block) {
 		error = -ENOMEM;
-		goto undo_tags;
+		goto undo_takers;
 	}
 	pthread_mutex_init(&node->lock, NULL);
 	for (unsigned l = 0; l < LISTS; l++)
@@ -325,6 +484,8 @@ static int node_init(struct quire *q)
 	}
 	q->node = node;
 	return 0;
+undo_takers:
+	os_unmap(node->taker, node->frames * sizeof(*node->taker));
 undo_tags:
 	os_unmap(node->tag, node->frames * sizeof(*node->tag));
 undo_map:
@@ -342,6 +503,7 @@ static void node_finish(struct quire *q)
 
 	pthread_mutex_destroy(&node->lock);
 	mem_free(node->block);
+	os_unmap(node->taker, node->frames * sizeof(*node->taker));
 	os_unmap(node->tag, node->frames * sizeof(*node->tag));
 	/* Not inherited by a child of fork(): something else may have the address by now. */
 	if (!q->forked)

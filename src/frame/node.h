@@ -8,6 +8,13 @@
  *	free(block)  = clear bits of its field
  *	free(node)   = sum of free(block)
  *	a block is on the list of its free count iff it is neither claimed nor full
+ *	idle(block)  = frames of it that an owner has taken and not lent
+ *	idle(node)   = sum of idle(block)
+ *
+ * An owner may take frames out of the allocator (contract H-E4): they are in use for the allocator,
+ * and the owner's number stands in their taker. While the owner has lent them, for a folio, they
+ *are marked as LENT as well: general -take-> idle -lend-> lent -unlend-> idle -give-> general.
+ *Takers are changed under the lock and read by anybody.
  *
  * Allocation takes the fullest unclaimed block that has an aligned place, so that what is sparse
  * gets sparser; a claimed block serves only when nothing else is left, since to fail an allocation
@@ -35,6 +42,7 @@ extern const struct quire_layer node_layer;
 struct node_block {
 	struct block_bits used;
 	uint32_t free;
+	uint32_t idle;
 	const void *claim; /* the plan that keeps allocations out, or NULL */
 };
 
@@ -54,6 +62,30 @@ int node_alloc(struct node *node, unsigned order, enum node_source from, struct 
 int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame);
 /* Before: allocated, its tag 0. */
 void node_free(struct node *node, unsigned order, struct quire_frame frame);
+
+/* --- frames of owners; a number is 1 to NODE_TAKERS, 0 is nobody --- */
+
+#define NODE_TAKERS 0x7fffu
+#define NODE_LENT 0x8000u
+
+/* As node_alloc(), for an owner; the frames are idle then. */
+int node_take(struct node *node, unsigned order, uint16_t number, struct quire_frame *frame);
+/* Idle frames of that owner go back to the allocator. -EINVAL, and nothing, if one is none. */
+int node_give(struct node *node, unsigned order, uint16_t number, struct quire_frame frame);
+/* Idle frames of that owner, aligned, become lent; -EPROTO, and nothing, if they are not that. */
+int node_lend(struct node *node, unsigned order, uint16_t number, struct quire_frame frame);
+/* Lent frames, tag 0, become idle. */
+void node_unlend(struct node *node, unsigned order, struct quire_frame frame);
+/* Frames that were lent, tag 0, and are the owner's no more, become free. */
+void node_free_lent(struct node *node, unsigned order, struct quire_frame frame);
+/* An owner is gone: its idle frames become free, those it has lent ordinary ones. */
+void node_forget_taker(struct node *node, uint16_t number);
+/* Who has this frame idle: a number, or 0. */
+uint16_t node_idle_taker(const struct node *node, struct quire_frame frame);
+bool node_is_lent(const struct node *node, struct quire_frame frame);
+uint64_t node_idle_frames(struct node *node);
+/* Does a plan keep allocations out of the block of this frame? */
+bool node_is_claimed(struct node *node, struct quire_frame frame);
 
 /* Keeps allocations out of n blocks from first on: all of them, or -EBUSY and none. */
 int node_claim(struct node *node, uint32_t first, uint32_t n, const void *who);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "migrate/batch.h"
 
+#include "core/fence.h"
 #include "frame/node.h"
 #include "os/os.h"
 #include "util/mem.h"
 
 #include <errno.h>
+
+/* So many places an owner may offer before its folio is given up; some blocks' worth of luck. */
+#define LEND_TRIES 64
 
 int mover_init(struct mover *m, struct quire *q, enum quire_mode mode)
 {
@@ -24,11 +28,13 @@ int mover_init(struct mover *m, struct quire *q, enum quire_mode mode)
 		return -ENOMEM;
 	}
 	fetch_add(&q->ops, 1u);
+	thread_self()->movers++;
 	return 0;
 }
 
 void mover_finish(struct mover *m)
 {
+	thread_self()->movers--;
 	fetch_sub(&m->q->ops, 1u);
 	mem_free(m->limbo);
 	mem_free(m->entry);
@@ -67,6 +73,20 @@ static void entry_end(struct mover *m, struct batch_entry *e, enum entry_state s
 	folio_describe(e->folio, why, code, &e->who);
 }
 
+/* What the owner said to wait for counts if it is to be tried again, and is the reason then. */
+static void settle_fence(struct batch_entry *e)
+{
+	if (!e->fence)
+		return;
+	if (e->state != ENTRY_AGAIN) {
+		quire_fence_put(e->fence);
+		e->fence = NULL;
+		return;
+	}
+	folio_describe(e->folio, QUIRE_REASON_FENCE, -EAGAIN, &e->who);
+	e->who.site = e->fence->name;
+}
+
 /* ISOLATED is the lock of movers: one wins, and the owner hears of nobody else (contract C7). */
 static bool mark_isolated(struct batch_entry *e)
 {
@@ -75,7 +95,7 @@ static bool mark_isolated(struct batch_entry *e)
 	do {
 		if (word & (QUIRE_ISOLATED_ | QUIRE_DEAD_))
 			return false;
-	} while (!compare_exchange(&e->folio->word_, &word, word | QUIRE_ISOLATED_));
+	} while (!word_step(e->folio, STEP_ISOLATE, &word, word | QUIRE_ISOLATED_));
 	e->src = quire_frame(word_frame(word));
 	store_relaxed(&e->folio->link_, (void *)e);
 	return true;
@@ -85,6 +105,15 @@ static void unmark_isolated(struct batch_entry *e)
 {
 	store_relaxed(&e->folio->link_, NULL);
 	folio_clear(e->folio, QUIRE_ISOLATED_ | QUIRE_MOVED_);
+}
+
+/* After the isolation's last op. Whoever calls it has a reference, which keeps the owner. */
+static void leave(struct batch_entry *e)
+{
+	if (!e->entered)
+		return;
+	e->entered = false;
+	owner_leave(e->folio->owner_);
 }
 
 static void entry_freed(struct mover *m, struct batch_entry *e)
@@ -106,20 +135,52 @@ static bool let_go(struct mover *m, struct batch_entry *e)
 		return false;
 	if (load_relaxed(&folio->link_) == e) /* ours, isolated */
 		unmark_isolated(e);
+	leave(e); /* free is an op of its own, and may be the owner's last */
 	entry_freed(m, e);
 	e->folio = NULL;
 	folio_gone(folio);
 	return true;
 }
 
+/* Asks its owner. ISOLATED is set, and stays so iff the answer is 0. */
+static void ask(struct mover *m, struct batch_entry *e)
+{
+	struct thread *t = thread_self();
+	int code = owner_enter(e->folio->owner_);
+
+	e->entered = code > 0;
+	SYNC_POINT("isolate:marked", e->folio);
+	if (code > 0) {
+		t->isolating = e;
+		code = owner_isolate(e->folio, m->mode);
+		t->isolating = NULL;
+	}
+	if (!code) {
+		e->state = ENTRY_ISOLATED;
+		return;
+	}
+	SYNC_POINT("isolate:refused", e->folio);
+	unmark_isolated(e);
+	leave(e);
+	if (code == -EAGAIN)
+		entry_end(m, e, ENTRY_AGAIN, code, QUIRE_REASON_OWNER_BUSY);
+	else
+		entry_end(m, e, ENTRY_FAILED, code, QUIRE_REASON_VETO);
+	settle_fence(e);
+}
+
 static void isolate(struct mover *m, struct batch_entry *e)
 {
+	const struct quire_owner *owner = e->folio->owner_;
 	uint32_t expected = e->src.n;
-	int code;
 
 	m->tries++;
 	if (let_go(m, e))
 		return;
+	if (owner->ops.cheapest > m->mode && !owner_detached(owner)) {
+		entry_end(m, e, ENTRY_FAILED, -EAGAIN, QUIRE_REASON_MODE);
+		return;
+	}
 	if (!mark_isolated(e)) {
 		entry_end(m, e, ENTRY_AGAIN, -EAGAIN, QUIRE_REASON_ISOLATED);
 		return;
@@ -129,18 +190,10 @@ static void isolate(struct mover *m, struct batch_entry *e)
 		entry_freed(m, e);
 		return;
 	}
-	SYNC_POINT("isolate:marked", e->folio);
-	code = owner_isolate(e->folio, m->mode);
-	if (code) {
-		unmark_isolated(e);
-		if (code == -EAGAIN)
-			entry_end(m, e, ENTRY_AGAIN, code, QUIRE_REASON_OWNER_BUSY);
-		else
-			entry_end(m, e, ENTRY_FAILED, code, QUIRE_REASON_VETO);
+	ask(m, e);
+	if (e->state != ENTRY_ISOLATED)
 		return;
-	}
 	count(m->q, isolated, 1);
-	e->state = ENTRY_ISOLATED;
 	SYNC_POINT("isolate:done", e->folio);
 }
 
@@ -170,13 +223,72 @@ void entry_putback(struct mover *m, struct batch_entry *e, enum entry_state stat
 	SYNC_POINT("putback:before", e->folio);
 	if (ends_let_go(m, e))
 		return;
-	owner_putback(e->folio);
+	if (e->entered)
+		owner_putback(e->folio);
 	unmark_isolated(e);
+	leave(e);
 	count(m->q, putbacks, 1);
 	if (why == QUIRE_REASON_NONE) /* who and why are known */
 		e->state = (uint8_t)state;
 	else
 		entry_end(m, e, state, code, why);
+	settle_fence(e);
+}
+
+static void dst_back(struct mover *m, struct batch_entry *e)
+{
+	if (quire_frame_is_none(e->dst))
+		return;
+	if (e->lender)
+		owner_frame_back(e->lender, e->order, e->dst);
+	else
+		node_free(m->q->node, e->order, e->dst);
+	e->dst = quire_frame(QUIRE_FRAME_NONE_N);
+	e->lender = NULL;
+}
+
+/*
+ * A place of its owner's own. One in a block that a plan empties will not do; the owner may have
+ * others, so what it offers is kept until it has offered something better, or enough.
+ */
+static int borrow(struct mover *m, struct batch_entry *e)
+{
+	struct quire_owner *owner = e->folio->owner_;
+	struct quire_frame frame, refused[LEND_TRIES];
+	unsigned n = 0;
+	int error;
+
+	for (;;) {
+		error = owner_frame_get(owner, e->order, m->mode, &frame);
+		if (error)
+			break;
+		if (!node_is_claimed(m->q->node, frame)) {
+			e->dst = frame;
+			e->lender = owner;
+			break;
+		}
+		refused[n++] = frame;
+		if (n == LEND_TRIES)
+			break;
+	}
+	if (n && quire_frame_is_none(e->dst))
+		error = -ENOSPC;
+	for (unsigned i = 0; i < n; i++)
+		owner_frame_back(owner, e->order, refused[i]);
+	return error;
+}
+
+static void place_lent(struct mover *m, struct batch_entry *e)
+{
+	int error = borrow(m, e);
+
+	if (error == -EAGAIN)
+		entry_putback(m, e, ENTRY_AGAIN, error, QUIRE_REASON_OWNER_BUSY);
+	else if (error)
+		entry_putback(m, e, ENTRY_FAILED, error,
+			      error == -EPROTO	 ? QUIRE_REASON_OWNER_PROTO
+			      : error == -ENOSPC ? QUIRE_REASON_NO_PLACE
+						 : QUIRE_REASON_NO_FRAMES);
 }
 
 void mover_place(struct mover *m)
@@ -187,6 +299,10 @@ void mover_place(struct mover *m)
 
 		if (e->state != ENTRY_ISOLATED || !quire_frame_is_none(e->dst))
 			continue;
+		if (e->entered && e->folio->owner_->number) {
+			place_lent(m, e);
+			continue;
+		}
 		error = node_alloc(m->q->node, e->order, NODE_UNCLAIMED, &e->dst);
 		if (!error)
 			continue;
@@ -227,19 +343,21 @@ static void settle(struct mover *m, struct batch_entry *e, bool has_op, int code
 static void migrate_group(struct mover *m, struct quire_owner *owner, size_t n)
 {
 	struct quire_batch *batch = &thread_self()->batch;
-	bool has_op = owner->ops.migrate != NULL, moved = false;
+	bool has_op = m->list[0]->entered && owner->ops.migrate, moved = false;
 	int code;
 
 	batch->quire = m->q;
 	batch->entry = m->list;
 	batch->n = n;
+	batch->all = m->entry;
+	batch->all_n = m->n;
 	batch->mode = m->mode;
 	batch->copy_ns = 0;
 	batch->recopied = 0;
 	batch->done = false;
 	if (has_op) {
 		batch->active = true;
-		code = owner_migrate(owner, batch);
+		code = owner_migrate(owner, batch, m->list[0]->folio);
 		batch->active = false;
 	} else {
 		code = batch_commit(batch);
@@ -256,6 +374,7 @@ static void migrate_group(struct mover *m, struct quire_owner *owner, size_t n)
 		moved = true;
 		if (has_op)
 			unmark_isolated(e);
+		leave(e);
 		m->moved++;
 		m->bytes_moved += (uint64_t)QUIRE_FRAME_BYTES << e->order;
 	}
@@ -282,12 +401,21 @@ static void old_places(struct mover *m)
 	limbo->n = 0;
 	for (size_t i = 0; i < m->n; i++) {
 		struct batch_entry *e = &m->entry[i];
+		struct limbo_place *place = &limbo->place[limbo->n];
 
-		if (e->state != ENTRY_MOVED || quire_frame_is_none(e->dst))
+		if (e->state != ENTRY_MOVED || !e->folio || quire_frame_is_none(e->dst))
 			continue;
-		limbo->place[limbo->n].frame = e->src;
-		limbo->place[limbo->n++].order = e->order;
-		e->dst = quire_frame(QUIRE_FRAME_NONE_N); /* the folio's now */
+		*place = (struct limbo_place){ .frame = e->src, .order = e->order };
+		if (node_is_lent(m->q->node, e->src)) {
+			place->lender = e->folio->owner_;
+			fetch_add(&place->lender->folios, 1u);
+		}
+		limbo->n++;
+		/* dst is the folio's now, which holds its owner. */
+		if (e->lender)
+			owner_put(e->lender);
+		e->lender = NULL;
+		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
 	}
 	if (!limbo->n)
 		return;
@@ -330,12 +458,43 @@ void mover_migrate(struct mover *m)
 
 void entry_release(struct mover *m, struct batch_entry *e)
 {
-	if (!quire_frame_is_none(e->dst)) {
-		node_free(m->q->node, e->order, e->dst);
-		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
-	}
+	dst_back(m, e);
 	if (e->folio) {
 		quire_folio_put(e->folio);
 		e->folio = NULL;
 	}
+	quire_fence_put(e->fence);
+	e->fence = NULL;
+}
+
+/* The entry of a folio that an op of this thread is about, or NULL. */
+static struct batch_entry *entry_in_op(const struct thread *t, struct quire_folio *folio)
+{
+	const struct quire_batch *batch = &t->batch;
+	struct batch_entry *e;
+
+	if (t->isolating)
+		return t->isolating->folio == folio ? t->isolating : NULL;
+	if (!batch->active || !folio_is_ours(batch->quire->folios, folio))
+		return NULL;
+	/* Of a folio that is not in the batch this is somebody else's, and only compared. */
+	e = load_relaxed(&folio->link_);
+	if ((uintptr_t)e - (uintptr_t)batch->all >= batch->all_n * sizeof(*e) || e->folio != folio)
+		return NULL;
+	return folio->owner_ == batch->entry[0]->folio->owner_ ? e : NULL;
+}
+
+int quire_op_wait(struct quire_folio *folio, struct quire_fence *fence)
+{
+	const struct thread *t = (const struct thread *)(const void *)quire_thread_self_;
+	struct batch_entry *e = t && folio && fence ? entry_in_op(t, folio) : NULL;
+
+	if (!e || fence->quire != folio->owner_->quire)
+		return -EINVAL;
+	if (e->state == ENTRY_MOVED)
+		return -EALREADY;
+	quire_fence_get(fence);
+	quire_fence_put(e->fence);
+	e->fence = fence;
+	return 0;
 }

@@ -16,6 +16,9 @@
  *  - an entry that is not FREED or without a folio holds one reference, until entry_release();
  *  - ISOLATED is set in the folio's word iff the entry is ISOLATED, or MOVED and its op runs;
  *  - every ISOLATED entry ends as MOVED, as FREED, or with exactly one putback (contract C16);
+ *  - entered is set iff ISOLATED and the owner's ops are called for it; the entries of one owner in
+ *    a batch agree about that, since an owner is detached only when none of its isolations is left;
+ *  - an entry that ends as AGAIN with a fence has the reason FENCE, and the reverse;
  *  - an entry owns the frames at dst unless it is NONE; once MOVED the folio owns them and the
  *    entry owns those at src, until they are in limbo.
  */
@@ -41,13 +44,17 @@ struct batch_entry {
 	struct quire_folio *folio;
 	struct quire_frame src, dst;
 	uint8_t order;
-	uint8_t state;		  /* enum entry_state */
-	bool pinned;		  /* found pinned by the scan that runs */
-	bool skipped;		  /* quire_batch_skip() */
-	bool only_here;		  /* nothing to do if another mover took it from src meanwhile */
-	uint32_t tag;		  /* the caller's */
-	uint32_t move;		  /* the caller's */
-	struct quire_blocker who; /* code and reason where it was not moved */
+	uint8_t state;	/* enum entry_state */
+	bool pinned;	/* found pinned by the scan that runs */
+	bool skipped;	/* quire_batch_skip() */
+	bool only_here; /* nothing to do if another mover took it from src meanwhile */
+	bool entered;	/* its owner's ops are called in this isolation: owner_enter() */
+	bool named;	/* the caller's: it was told that this one stays */
+	struct quire_owner *lender; /* whose frames dst are; NULL: the allocator's */
+	uint32_t tag;		    /* the caller's */
+	uint32_t move;		    /* the caller's */
+	struct quire_fence *fence;  /* quire_op_wait(): a reference; kept only if AGAIN */
+	struct quire_blocker who;   /* code and reason where it was not moved */
 };
 
 /* What a sequence of batches shares. */
@@ -86,7 +93,7 @@ void entry_putback(struct mover *m, struct batch_entry *e, enum entry_state stat
 void mover_place(struct mover *m);
 /* Moves what is ISOLATED; none is afterwards. Old frames are handed over. */
 void mover_migrate(struct mover *m);
-/* Drops the entry's reference, and its destination if it still owns one. */
+/* Drops the entry's reference, its fence, and its destination if it still owns one. */
 void entry_release(struct mover *m, struct batch_entry *e);
 
 /* commit.c: moves what of list is ISOLATED, not skipped, and unpinned. 0 or -EAGAIN. */

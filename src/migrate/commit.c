@@ -49,7 +49,7 @@ static void mark(struct chunk *c)
 	for (size_t i = 0; i < c->n; i++) {
 		struct batch_entry *e = c->entry[i];
 
-		__atomic_fetch_or(&e->folio->word_, QUIRE_MOVING_, __ATOMIC_SEQ_CST);
+		word_step_set(e->folio, STEP_MARK, QUIRE_MOVING_);
 		e->pinned = false;
 		SYNC_POINT("commit:marked", e->folio);
 	}
@@ -140,20 +140,19 @@ static void copy(struct quire_batch *batch, struct chunk *c)
 static void publish(struct quire *q, struct batch_entry *e)
 {
 	const struct quire_owner *owner = e->folio->owner_;
+	bool has_op = e->entered && owner->ops.migrate;
 	uint64_t word = load_relaxed(&e->folio->word_), new;
 	/* With an op the folio stays isolated until the op has returned. */
-	uint64_t flags = owner->ops.migrate ? QUIRE_ISOLATED_ | QUIRE_MOVED_ : 0;
+	uint64_t flags = has_op ? QUIRE_ISOLATED_ | QUIRE_MOVED_ : 0;
 
 	SYNC_POINT("commit:copied", e->folio);
 	if (!flags) /* the next mover may have it as soon as it is published */
 		store_relaxed(&e->folio->link_, NULL);
 	node_set_tag(q->node, e->dst, folio_number(q->folios, e->folio));
-	CHECK((word & (QUIRE_MOVING_ | QUIRE_ISOLATED_)) == (QUIRE_MOVING_ | QUIRE_ISOLATED_));
 	CHECK(word_frame(word) == e->src.n);
 	do
 		new = word_make(word + QUIRE_WORD_VERSION_ONE_, e->dst.n, e->order) | flags;
-	while (!__atomic_compare_exchange_n(&e->folio->word_, &word, new, false, __ATOMIC_RELEASE,
-					    __ATOMIC_RELAXED));
+	while (!word_step_release(e->folio, STEP_PUBLISH, &word, new));
 	node_set_tag(q->node, e->src, 0);
 	if (word & QUIRE_WAITERS_)
 		os_futex_wake_all(folio_futex(e->folio));

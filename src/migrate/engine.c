@@ -4,13 +4,16 @@
  *
  * A round tries every folio that is still to be moved, in batches. Between rounds the mover sleeps
  * until something happens (an unpin, an owner's word) or a growing pause is over: short pins end
- * without a word, so waiting for events alone would not do. Each round is a whole try: what it does
+ * without a word, so waiting for events alone would not do. What waits for a fence sits the rounds
+ * out until the fence was signaled. Each round is a whole try: what it does
  * not move is put back, so nothing stays isolated while the mover sleeps.
  */
+#include "core/fence.h"
 #include "frame/node.h"
 #include "migrate/batch.h"
 #include "migrate/retry.h"
 #include "os/os.h"
+#include "util/points.h"
 
 #include <errno.h>
 #include <string.h>
@@ -31,25 +34,56 @@ void retry_init(struct retry *r, struct quire *q, enum quire_mode mode, uint64_t
 
 void retry_round(struct retry *r)
 {
-	r->seen = load_acquire(&r->q->event);
+	/* In this order: a signal that comes in between is taken for an event, not the reverse. */
+	r->event = load_acquire(&r->q->event);
+	r->signals = load_acquire(&r->q->signals);
+	r->due = 0;
 }
 
-bool retry_wait(struct retry *r)
+static uint64_t later(uint64_t now, uint64_t ns)
 {
+	return now > UINT64_MAX - ns ? UINT64_MAX : now + ns;
+}
+
+enum retry_what retry_wait(struct retry *r, bool unfenced, bool (*signaled)(void *), void *arg)
+{
+	uint32_t event, signals, looked = 0;
+	bool first = true;
 	uint64_t now;
 
 	if (!r->wait_ns)
-		return false;
+		return RETRY_NOTHING;
 	now = os_clock_ns();
 	if (!r->deadline)
-		r->deadline = now > UINT64_MAX - r->wait_ns ? UINT64_MAX : now + r->wait_ns;
+		r->deadline = later(now, r->wait_ns);
 	if (now >= r->deadline)
-		return false;
-	instance_wait(r->q, &r->seen, r->ns < r->deadline - now ? r->ns : r->deadline - now);
-	if (r->ns < RETRY_LAST_NS)
-		r->ns *= 2;
-	count(r->q, retries, 1);
-	return true;
+		return RETRY_NOTHING;
+	if (unfenced && !r->due) {
+		r->due = later(now, r->ns);
+		r->due = r->due < r->deadline ? r->due : r->deadline;
+		if (r->ns < RETRY_LAST_NS)
+			r->ns *= 2;
+	}
+	for (;;) {
+		/* Signals first, as in retry_round(); and both before the fences are looked at. */
+		signals = load_acquire(&r->q->signals);
+		event = load_acquire(&r->q->event);
+		if (unfenced && (event - r->event != signals - r->signals || now >= r->due)) {
+			count(r->q, retries, 1);
+			return RETRY_ALL;
+		}
+		if ((first || signals != looked) && signaled(arg)) {
+			count(r->q, retries, 1);
+			return RETRY_FENCED;
+		}
+		first = false;
+		looked = signals;
+		if (now >= r->deadline)
+			return RETRY_NOTHING;
+		SYNC_POINT("retry:waiting", r->q);
+		instance_wait(r->q, &event, (unfenced ? r->due : r->deadline) - now);
+		now = os_clock_ns();
+	}
 }
 
 bool retry_is_vain(const struct quire_blocker *who)
@@ -65,15 +99,20 @@ static void place_given(struct mover *m, struct quire_move *moves)
 	for (size_t i = 0; i < m->n; i++) {
 		struct batch_entry *e = &m->entry[i];
 		struct quire_move *move = &moves[e->tag];
+		struct quire_owner *owner;
 		int error;
 
 		if (e->state != ENTRY_ISOLATED || !move->to_set)
 			continue;
-		error = node_alloc_at(m->q->node, e->order, move->to);
-		if (error)
+		owner = e->entered && e->folio->owner_->number ? e->folio->owner_ : NULL;
+		error = owner ? owner_frame_at(owner, e->order, move->to)
+			      : node_alloc_at(m->q->node, e->order, move->to);
+		if (error) {
 			entry_putback(m, e, ENTRY_FAILED, error, QUIRE_REASON_NO_PLACE);
-		else
+		} else {
 			e->dst = move->to;
+			e->lender = owner;
+		}
 	}
 }
 
@@ -93,6 +132,12 @@ static void finish_batch(struct mover *m, struct quire_move *moves, bool last)
 			move->code = e->who.code;
 		if (move->code < 0)
 			count_not_moved(m->q, move->who.why);
+		/* The name of a fence is in who, so the caller gets the fence with it. */
+		if (e->state == ENTRY_AGAIN && e->fence &&
+		    !(again && quire_fence_signaled(e->fence))) {
+			move->wait = e->fence;
+			e->fence = NULL;
+		}
 		entry_release(m, e);
 	}
 	mover_reset(m);
@@ -120,17 +165,61 @@ static void refuse(struct quire *q, struct quire_move *move)
 	count_not_moved(q, QUIRE_REASON_STALE);
 }
 
-/* One try for everything that is undecided; true if something still is. */
-static bool run_round(struct mover *m, struct quire_move *moves, size_t n, bool last)
+/* What is undecided after a round. */
+struct undecided {
+	struct quire_move *moves;
+	size_t n;
+	bool fenced, unfenced; /* does any of them wait for a fence, for none? */
+};
+
+static void look(struct undecided *u)
+{
+	u->fenced = u->unfenced = false;
+	for (size_t i = 0; i < u->n; i++) {
+		if (u->moves[i].code != PENDING)
+			continue;
+		u->fenced |= u->moves[i].wait != NULL;
+		u->unfenced |= u->moves[i].wait == NULL;
+	}
+}
+
+static bool any_signaled(void *arg)
+{
+	const struct undecided *u = arg;
+
+	for (size_t i = 0; u->fenced && i < u->n; i++)
+		if (u->moves[i].code == PENDING && u->moves[i].wait &&
+		    quire_fence_signaled(u->moves[i].wait))
+			return true;
+	return false;
+}
+
+/* Is it to be tried now? Then it waits for nothing any more. */
+static bool take_up(struct quire_move *move, enum retry_what what)
+{
+	if (move->code != PENDING)
+		return false;
+	if (!move->wait)
+		return what == RETRY_ALL;
+	if (!quire_fence_signaled(move->wait))
+		return false;
+	quire_fence_put(move->wait);
+	move->wait = NULL;
+	return true;
+}
+
+/* One try for what is to be tried; true if something is undecided afterwards. */
+static bool run_round(struct mover *m, struct undecided *u, enum retry_what what, bool last)
 {
 	const struct quire_frame none = quire_frame(QUIRE_FRAME_NONE_N);
-	bool pending = false;
+	struct quire_move *moves = u->moves;
+	size_t n = u->n;
 
 	for (size_t i = 0; i < n; i++) {
 		struct quire_move *move = &moves[i];
 		struct batch_entry *e;
 
-		if (move->code != PENDING)
+		if (!take_up(move, what))
 			continue;
 		if (!move->folio || !folio_is_ours(m->q->folios, move->folio) ||
 		    !quire_folio_get(move->folio)) {
@@ -146,14 +235,26 @@ static bool run_round(struct mover *m, struct quire_move *moves, size_t n, bool 
 	}
 	if (m->n)
 		run_batch(m, moves, last);
-	for (size_t i = 0; i < n; i++)
-		pending |= moves[i].code == PENDING;
-	return pending;
+	look(u);
+	return u->fenced || u->unfenced;
+}
+
+/* What still waits for a fence when the time is over stays untried, with what was said of it. */
+static void end_fenced(struct quire *q, struct quire_move *moves, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (moves[i].code != PENDING)
+			continue;
+		moves[i].code = moves[i].who.code;
+		count_not_moved(q, moves[i].who.why);
+	}
 }
 
 long quire_move_folios(struct quire *q, struct quire_move *moves, size_t n, enum quire_mode mode,
 		       uint64_t deadline_ns)
 {
+	struct undecided u = { .moves = moves, .n = n };
+	enum retry_what what = RETRY_ALL;
 	struct mover m;
 	struct retry r;
 	long failed = 0;
@@ -169,18 +270,22 @@ long quire_move_folios(struct quire *q, struct quire_move *moves, size_t n, enum
 	for (size_t i = 0; i < n; i++) {
 		moves[i].code = PENDING;
 		moves[i].tries = 0;
+		moves[i].wait = NULL;
 	}
 	retry_init(&r, q, mode, deadline_ns);
-	for (;;) {
-		retry_round(&r);
-		if (!run_round(&m, moves, n, !r.wait_ns))
+	do {
+		if (what == RETRY_ALL)
+			retry_round(&r);
+		if (!run_round(&m, &u, what, !r.wait_ns))
 			break;
-		if (!retry_wait(&r)) {
-			/* One last try, after which everything is decided. */
-			(void)run_round(&m, moves, n, true);
-			break;
-		}
-	}
+		what = retry_wait(&r, u.unfenced, any_signaled, &u);
+		if (what == RETRY_FENCED && !u.unfenced)
+			what = RETRY_ALL;
+	} while (what != RETRY_NOTHING);
+	/* One last try of what may be tried, after which everything is decided. */
+	if (u.fenced || u.unfenced)
+		(void)run_round(&m, &u, RETRY_ALL, true);
+	end_fenced(q, moves, n);
 	mover_finish(&m);
 	for (size_t i = 0; i < n; i++)
 		failed += moves[i].code != 0;
@@ -189,5 +294,5 @@ long quire_move_folios(struct quire *q, struct quire_move *moves, size_t n, enum
 
 void quire_movable_again(struct quire *q)
 {
-	instance_event(q);
+	movers_event(q);
 }

@@ -29,6 +29,16 @@ static inline void os_errno_restore_(const int *kept)
 extern int (*os_fail_hook)(const char *call);
 /* What os_clock_ns() says while it is not UINT64_MAX. Atomic. */
 extern uint64_t os_clock_override;
+/* Set before the first registration: this kernel has no membarrier. */
+extern bool os_membarrier_missing;
+static inline int os_fail(const char *call)
+{
+	int (*hook)(const char *) = __atomic_load_n(&os_fail_hook, __ATOMIC_ACQUIRE);
+
+	return hook ? hook(call) : 0;
+}
+#else
+#define os_fail(call) 0
 #endif
 
 /*

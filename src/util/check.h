@@ -13,12 +13,14 @@
 #define QUIRE_SRC_UTIL_CHECK_H
 
 #if defined(QUIRE_POINTS) || QUIRE_ASSERTS >= 2
+#define CHECKED 1
 #define CHECK(condition)                                                                           \
 	do {                                                                                       \
 		if (!(condition))                                                                  \
 			__builtin_trap();                                                          \
 	} while (0)
 #else
+#define CHECKED 0
 #define CHECK(condition)                                                                           \
 	do {                                                                                       \
 		(void)sizeof((condition) ? 1 : 0);                                                 \

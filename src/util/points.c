@@ -19,10 +19,60 @@ static struct {
 	const char *fired;
 } fault = { .fired = "" };
 
+/* Points that fail again and again. */
+static struct every {
+	const char *point; /* NULL: the place is free; atomic, set once */
+	uint64_t n;	   /* 0: not armed */
+	int err;
+	uint64_t passed, failed;
+} every[4];
+
+static int fails_again(const char *point)
+{
+	for (size_t i = 0; i < sizeof(every) / sizeof(every[0]); i++) {
+		struct every *e = &every[i];
+		const char *name = load_acquire(&e->point);
+		uint64_t n = load_acquire(&e->n);
+
+		if (!name || !n || strcmp(name, point) != 0)
+			continue;
+		if ((fetch_add(&e->passed, 1) + 1) % n)
+			return 0;
+		fetch_add(&e->failed, 1);
+		return load_relaxed(&e->err);
+	}
+	return 0;
+}
+
+uint64_t quire_fault_every_(const char *point, uint64_t n, int err)
+{
+	for (size_t i = 0; i < sizeof(every) / sizeof(every[0]); i++) {
+		struct every *e = &every[i];
+		const char *name = load_acquire(&e->point);
+		uint64_t failed;
+
+		if (name && strcmp(name, point) != 0)
+			continue;
+		store_release(&e->n, 0);
+		failed = load_acquire(&e->failed);
+		store_relaxed(&e->err, err);
+		store_relaxed(&e->passed, 0u);
+		store_relaxed(&e->failed, 0u);
+		store_release(&e->point, point);
+		store_release(&os_fail_hook, quire_fault_);
+		store_release(&e->n, n);
+		return failed;
+	}
+	return 0;
+}
+
 int quire_fault_(const char *point)
 {
 	uint64_t nth = load_acquire(&fault.nth);
+	int again = fails_again(point);
 
+	if (again)
+		return again;
 	if (!nth || (fault.point && strcmp(fault.point, point) != 0))
 		return 0;
 	if (fetch_add(&fault.passed, 1) + 1 != nth)
@@ -38,7 +88,7 @@ void quire_fault_arm_(const char *point, uint64_t nth, int err)
 	fault.err = err;
 	fault.passed = 0;
 	store_release(&fault.fired, "");
-	os_fail_hook = quire_fault_;
+	store_release(&os_fail_hook, quire_fault_);
 	store_release(&fault.nth, nth);
 }
 

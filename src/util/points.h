@@ -25,6 +25,11 @@ bool quire_fault_disarm_(void);
 uint64_t quire_fault_passed_(void);
 /* The name of the point that fired last, or "". */
 const char *quire_fault_name_(void);
+/*
+ * Besides, and for several points at a time: every nth passing of this point fails, until n is 0.
+ * Returns how often it did under the n before. The name stays the caller's.
+ */
+uint64_t quire_fault_every_(const char *point, uint64_t n, int err);
 /* 0, or the error that this point is to fail with now. */
 int quire_fault_(const char *point);
 

@@ -444,7 +444,10 @@ static void test_a_later_reader_does_not_hold_up_the_free(void **state)
 	hand_do(&o.hand, deed_enter, &o.d);
 	drop(&other);
 	assert_int_equal(quire_reclaim(o.q), 1);
+	assert_int_equal(quire_read_enter(), 0); /* a later one, which stays */
 	hand_do(&o.hand, deed_leave, &o.d);
+	assert_int_equal(quire_reclaim(o.q), 0);
+	quire_read_leave();
 	two_end(&o);
 }
 

@@ -5,6 +5,7 @@
  * whole, the counters balance, and the same operation, unhindered, succeeds. How many edges there
  * were is printed; none would mean that the points are gone, and fails.
  */
+#include "core/fence.h"
 #include "support.h"
 
 #include <unistd.h>
@@ -526,6 +527,184 @@ static void test_undo_plan_execute(void **state)
 	assert_true(fired > 20);
 }
 
+/* --- fences, and owners with frames of their own ------------------------------------------- */
+
+static int run_fence_create(struct scene *s)
+{
+	struct quire_fence *fence = (struct quire_fence *)s;
+	int code = quire_fence_create(s->q, "job", &fence);
+
+	if (code) {
+		CHECK(fence == NULL);
+		return code;
+	}
+	quire_fence_put(fence);
+	return 0;
+}
+
+static void test_undo_fence_create(void **state)
+{
+	(void)state;
+	visit(&(struct operation){ .name = "fence_create", .run = run_fence_create });
+}
+
+static struct quire_fence *fence_;
+
+static int names_the_fence(struct probe *p, struct quire_batch *batch, int answer)
+{
+	(void)p;
+	(void)answer;
+	for (size_t i = 0; i < quire_batch_count(batch); i++)
+		CHECK(quire_op_wait(quire_batch_folio(batch, i), fence_) == 0);
+	return -EAGAIN;
+}
+
+/* A plan in which every folio of one owner waits for a fence: none of its references is lost. */
+static int run_plan_fenced(struct scene *s)
+{
+	struct quire_result r = { .size = sizeof(r) };
+	int code;
+
+	code = run_plan_create(s);
+	if (code)
+		return code;
+	s->with.on_migrate = names_the_fence;
+	code = quire_plan_execute(s->plan, QUIRE_BUDGET(.folio_ns = MSEC), &r);
+	s->with.on_migrate = NULL;
+	undo_plan(s);
+	CHECK(SEE(&fence_->refs) == 1);
+	return code;
+}
+
+static int run_move_fenced(struct scene *s)
+{
+	struct quire_move move[SMALL];
+	long left;
+
+	for (size_t i = 0; i < SMALL; i++)
+		move[i] = (struct quire_move){ .folio = s->small[i].folio };
+	s->with.on_migrate = names_the_fence;
+	left = quire_move_folios(s->q, move, SMALL, QUIRE_SYNC, MSEC);
+	s->with.on_migrate = NULL;
+	for (size_t i = 0; i < SMALL; i++)
+		quire_fence_put(move[i].wait);
+	CHECK(SEE(&fence_->refs) == 1);
+	/* Half of them wait for it; the others may fail, and say so. */
+	return left < 0 ? (int)left : left > SMALL / 2;
+}
+
+/* Once without, and once with each fault. A fence's references balance in any case. */
+static void fenced_edges(const char *name, int (*run)(struct scene *s), int unhindered)
+{
+	uint64_t fired = 0;
+	struct scene s;
+
+	scene_start(&s);
+	assert_int_equal(quire_fence_create(s.q, "job", &fence_), 0);
+	for (uint64_t n = 1;; n++) {
+		bool hit;
+		int code;
+
+		assert_true(n < 10000);
+		scatter(&s);
+		quire_fault_arm_(NULL, n, -ENOMEM);
+		code = run(&s);
+		hit = quire_fault_disarm_();
+		scene_check(&s);
+		if (!hit) {
+			assert_int_equal(code, unhindered);
+			break;
+		}
+		fired++;
+	}
+	quire_fence_put(fence_);
+	scene_end(&s);
+	printf("# undo: %-22s %3llu edges\n", name, (unsigned long long)fired);
+	assert_true(fired > 10);
+}
+
+static void test_undo_fenced(void **state)
+{
+	(void)state;
+	quire_clock_set_(CLOCK_START);
+	fenced_edges("move with fences", run_move_fenced, 0);
+	fenced_edges("plan with fences", run_plan_fenced, 0);
+	quire_clock_set_(UINT64_MAX);
+}
+
+/* An owner with frames: the pool is a run of eight, handed out in turn. */
+struct pool {
+	struct quire_owner *owner;
+	uint32_t first;
+	unsigned out; /* bit i: lent */
+};
+
+static int pool_get(unsigned order, enum quire_mode mode, struct quire_frame *frame, void *arg)
+{
+	struct pool *pool = arg;
+
+	(void)mode;
+	CHECK(order == 0);
+	for (unsigned i = 0; i < 8; i++) {
+		if (pool->out & (1u << i))
+			continue;
+		pool->out |= 1u << i;
+		*frame = quire_frame(pool->first + i);
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static void pool_put(unsigned order, struct quire_frame frame, void *arg)
+{
+	struct pool *pool = arg;
+
+	CHECK(order == 0);
+	CHECK(pool->out & (1u << (frame.n - pool->first)));
+	pool->out &= ~(1u << (frame.n - pool->first));
+}
+
+/* All of it: the owner, its frames, two folios, moves of them, and everything back. */
+static int run_pool(struct scene *s)
+{
+	static const struct quire_owner_ops ops = { .size = sizeof(ops),
+						    .frame_get = pool_get,
+						    .frame_put = pool_put };
+	struct quire_folio *folio[2] = { NULL, NULL };
+	struct quire_move move[2];
+	struct pool pool = { 0 };
+	struct quire_frame frame;
+	int code = quire_owner_create(s->q, "pool", &ops, &pool, &pool.owner);
+	long left;
+
+	if (code)
+		return code;
+	code = quire_frames_take(pool.owner, 3, &frame);
+	pool.first = frame.n;
+	for (size_t i = 0; i < 2 && !code; i++)
+		code = quire_folio_create(pool.owner, 0, &folio[i]);
+	for (size_t i = 0; i < 2; i++)
+		move[i] = (struct quire_move){ .folio = folio[i] };
+	if (!code) {
+		left = quire_move_folios(s->q, move, 2, QUIRE_ASYNC, 0);
+		code = left < 0 ? (int)left : left ? 1 : 0;
+	}
+	quire_folio_put(folio[0]);
+	quire_folio_put(folio[1]);
+	while (quire_reclaim(s->q))
+		;
+	CHECK(pool.out == 0);
+	CHECK(quire_owner_destroy(pool.owner) == 0);
+	return code;
+}
+
+static void test_undo_frames_of_an_owner(void **state)
+{
+	(void)state;
+	visit(&(struct operation){
+		.name = "frames of an owner", .run = run_pool, .absorbs = true });
+}
+
 /* Freeing cannot fail: it has no caller to tell. It waits for the next occasion instead. */
 static int run_free(struct scene *s)
 {
@@ -567,6 +746,9 @@ int main(void)
 		TEST(test_undo_move_folios),
 		TEST(test_undo_plan_create),
 		TEST(test_undo_plan_execute),
+		TEST(test_undo_fence_create),
+		TEST(test_undo_fenced),
+		TEST(test_undo_frames_of_an_owner),
 		TEST(test_undo_put_and_reclaim),
 	};
 

@@ -4,188 +4,22 @@
  *
  * usage: test_squeeze QUIRE
  */
+#include "command.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <pty.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <zstd.h>
 
-#include <cmocka.h>
-
-#define ARGS 16
 #define BLOCKS 64u
-
-/* The sanitizers' shadow takes more address space than a limit would leave. */
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
-	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
-static const char *quire;
-static char folder[] = "/tmp/test-squeeze-XXXXXX";
-
-/* What a command printed, and its exit status; -1 if a signal ended it. */
-struct outcome {
-	int status;
-	char *out, *err;
-};
-
-static const char *path(const char *name)
-{
-	static char text[4][128];
-	static unsigned turn;
-	char *p = text[turn++ % 4];
-
-	snprintf(p, sizeof(text[0]), "%s/%s", folder, name);
-	return p;
-}
-
-static char *slurp(const char *name)
-{
-	size_t size = 0, n;
-	char *text = NULL;
-	FILE *f = fopen(name, "r");
-
-	assert_non_null(f);
-	do {
-		text = realloc(text, size + 65537);
-		assert_non_null(text);
-		n = fread(text + size, 1, 65536, f);
-		size += n;
-	} while (n);
-	fclose(f);
-	text[size] = '\0';
-	return text;
-}
-
-static void spit(const char *name, const void *data, size_t n)
-{
-	FILE *f = fopen(name, "w");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(data, 1, n, f), n);
-	assert_int_equal(fclose(f), 0);
-}
-
-static int wait_for(pid_t child)
-{
-	int status;
-
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* Runs quire with the words of a line as arguments; `''` stands for an empty one. */
-static void split(char *line, char *argv[ARGS])
-{
-	static char empty[] = "";
-	int n = 0;
-
-	argv[n++] = (char *)(uintptr_t)quire;
-	for (char *w = strtok(line, " "); w && n < ARGS - 1; w = strtok(NULL, " "))
-		argv[n++] = strcmp(w, "''") ? w : empty;
-	argv[n] = NULL;
-}
-
-/* Called in the child before it becomes quire. */
-static void (*in_child)(void);
-
-static struct outcome run(const char *format, ...)
-{
-	char line[1024], out[128], err[128], *argv[ARGS];
-	struct outcome o;
-	va_list args;
-	pid_t child;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	split(line, argv);
-	snprintf(out, sizeof(out), "%s/out", folder);
-	snprintf(err, sizeof(err), "%s/err", folder);
-	fflush(NULL);
-	child = fork();
-	if (!child) {
-		if (!freopen(out, "w", stdout) || !freopen(err, "w", stderr))
-			_exit(99);
-		if (in_child)
-			in_child();
-		execv(quire, argv);
-		_exit(99);
-	}
-	o.status = wait_for(child);
-	o.out = slurp(out);
-	o.err = slurp(err);
-	return o;
-}
-
-static void done(struct outcome *o)
-{
-	free(o->out);
-	free(o->err);
-}
-
-static unsigned lines(const char *text)
-{
-	unsigned n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
-}
-
-/* A made-up layout: blocks far apart, a third full, orders 0 to 3. */
-static size_t make_layout(char *text, size_t size, unsigned blocks)
-{
-	uint64_t x = 1;
-	size_t n = 0;
-
-	for (unsigned b = 0; b < blocks; b++) {
-		for (unsigned i = 0; i < 512; i += 8) {
-			unsigned base = (b * 3 + 7) * 512 + i;
-
-			x = x * 6364136223846793005u + 1442695040888963407u;
-			switch (x >> 61) {
-			case 0:
-				n += (size_t)snprintf(text + n, size - n, "%x 3 1\n", base);
-				break;
-			case 1:
-				n += (size_t)snprintf(text + n, size - n, "%x 2 0\n%x 0 1\n", base,
-						      base + 6);
-				break;
-			case 2:
-			case 3:
-			case 4:
-				n += (size_t)snprintf(text + n, size - n, "%x 0 1\n%x 1 2\n",
-						      base + 1, base + 4);
-				break;
-			default:
-				break;
-			}
-			assert_true(n + 64 < size);
-		}
-	}
-	return n;
-}
 
 static int make_files(void **state)
 {
@@ -196,7 +30,7 @@ static int make_files(void **state)
 	(void)state;
 	assert_non_null(text);
 	assert_non_null(data);
-	assert_non_null(mkdtemp(folder));
+	folder_make();
 	n = make_layout(text, size, BLOCKS);
 	spit(path("small.txt"), text, n);
 	packed = ZSTD_compress(data, ZSTD_compressBound(size), text, n, 3);
@@ -219,15 +53,12 @@ static int make_files(void **state)
 
 static int remove_files(void **state)
 {
-	static const char *const names[] = {
-		"small.txt", "small.live.zst", "torn.zst", "empty", "wrong", "full",
-		"huge",	     "larger.txt",     "out",	   "err",   "few"
-	};
+	static const char *const names[] = { "small.txt", "small.live.zst", "torn.zst",
+					     "empty",	  "wrong",	    "full",
+					     "huge",	  "larger.txt",	    "few" };
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		unlink(path(names[i]));
-	return rmdir(folder);
+	return folder_remove(names, sizeof(names) / sizeof(names[0]));
 }
 
 static void other_commands(void **state)
@@ -354,9 +185,19 @@ static void too_little_memory(void **state)
 static void table(void **state)
 {
 	static const char *const starts[] = {
-		"layout   ",	       "in use   ",	"                          without owners",
-		"2 MiB pages freed  ", "bytes moved  ", "under load  ",
-		"stays       ",	       "PASS        ",
+		"layout   ",
+		"in use   ",
+		"                          without owners",
+		"2 MiB pages freed  ",
+		"bytes moved  ",
+		"jobs verified on the move  ",
+		"I/Os verified on the move  ",
+		"owners      gem: ",
+		"            ring: ",
+		"            kv: ",
+		"under load  ",
+		"stays       ",
+		"PASS        ",
 	};
 	static const char *const names[] = { "small.txt", "small.live.zst" };
 
@@ -369,11 +210,11 @@ static void table(void **state)
 			print_error("%s%s", o.out, o.err);
 		assert_int_equal(o.status, 0);
 		assert_string_equal(o.err, "");
-		assert_int_equal(lines(o.out), 8);
+		assert_int_equal(lines(o.out), sizeof(starts) / sizeof(starts[0]));
 		assert_null(strchr(o.out, '\033'));
 		assert_null(strchr(o.out, '\r'));
 		assert_int_equal(strncmp(o.out, "layout   small: ", 16), 0);
-		for (size_t i = 0; i < 8; i++) {
+		for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
 			assert_int_equal(strncmp(at, starts[i], strlen(starts[i])), 0);
 			at = strchr(at, '\n') + 1;
 		}
@@ -384,32 +225,6 @@ static void table(void **state)
 		assert_non_null(strstr(o.out, ", 0 wrong bytes; a stall p99.9 "));
 		done(&o);
 	}
-}
-
-static json_t *get(json_t *o, const char *key)
-{
-	json_t *value = json_object_get(o, key);
-
-	if (!value)
-		print_error("no key %s\n", key);
-	assert_non_null(value);
-	return value;
-}
-
-static long long whole(json_t *o, const char *key)
-{
-	json_t *value = get(o, key);
-
-	assert_true(json_is_integer(value));
-	return json_integer_value(value);
-}
-
-static double real(json_t *o, const char *key)
-{
-	json_t *value = get(o, key);
-
-	assert_true(json_is_number(value));
-	return json_number_value(value);
 }
 
 /* Exactly one object, exactly these keys, and what they say agrees. */
@@ -427,7 +242,7 @@ static void json_object_is_whole(void **state)
 	assert_string_equal(o.err, "");
 	all = json_loads(o.out, JSON_REJECT_DUPLICATES, &error);
 	assert_non_null(all);
-	assert_int_equal(json_object_size(all), 11);
+	assert_int_equal(json_object_size(all), 15);
 	assert_string_equal(json_string_value(get(all, "schema")), "quire-squeeze-1");
 	assert_string_equal(json_string_value(get(all, "verdict")), "PASS");
 	assert_int_equal(whole(all, "seed"), 7);
@@ -457,11 +272,26 @@ static void json_object_is_whole(void **state)
 	assert_int_equal(json_object_size(get(all, "possible")), 1);
 
 	part = get(all, "load");
-	assert_int_equal(json_object_size(part), 5);
+	assert_int_equal(json_object_size(part), 9);
 	assert_true(whole(part, "accesses") > 0);
 	assert_int_equal(whole(part, "wrong_bytes"), 0);
 	assert_true(real(part, "stall_p50_us") <= real(part, "stall_p999_us"));
 	assert_true(real(part, "stall_p999_us") <= real(part, "stall_max_us"));
+
+	folios = 0;
+	assert_int_equal(json_array_size(get(all, "owners")), 4);
+	for (size_t i = 0; i < 4; i++) {
+		part = json_array_get(get(all, "owners"), i);
+		assert_int_equal(json_object_size(part), 4);
+		assert_true(json_is_string(get(part, "name")));
+		assert_true(whole(part, "moved") <= whole(part, "tries"));
+		folios += whole(part, "folios");
+	}
+	assert_int_equal(folios, whole(get(all, "layout"), "folios"));
+	assert_int_equal(json_object_size(get(all, "ring")), 4);
+	assert_true(json_is_null(get(all, "injected")));
+	assert_int_equal(json_object_size(get(all, "reasons")), 1);
+	assert_int_equal(whole(get(all, "reasons"), "pinned long"), whole(all, "refusing"));
 
 	part = get(all, "blockers");
 	assert_int_equal(json_array_size(part), 1);
@@ -572,10 +402,10 @@ static void limits(void **state)
 	struct outcome o;
 
 	(void)state;
-	for (size_t i = SANITIZED ? 1 : 0; i < 2; i++) {
-		in_child = each[i];
+	for (size_t i = COMMAND_SANITIZED ? 1 : 0; i < 2; i++) {
+		command_in_child = each[i];
 		o = run("squeeze --json --layout %s", path("larger.txt"));
-		in_child = NULL;
+		command_in_child = NULL;
 		if (o.status != 2)
 			print_error("limit %zu: exit %d, said '%s' and '%s'\n", i, o.status, o.err,
 				    o.out);
@@ -615,9 +445,9 @@ static void lost_output(void **state)
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
 		for (size_t k = 0; k < 5; k++) {
-			in_child = each[i];
+			command_in_child = each[i];
 			o = run("%s %s", commands[k], k < 3 ? "" : path("small.txt"));
-			in_child = NULL;
+			command_in_child = NULL;
 			if (o.status != 1)
 				print_error("%s: exit %d, said '%s'\n", commands[k], o.status,
 					    o.err);
@@ -654,7 +484,7 @@ static void interrupted_early(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		char text[8192] = "", line[] = "squeeze", *argv[ARGS];
+		char text[8192] = "", line[] = "squeeze", *argv[COMMAND_ARGS];
 		size_t n = 0;
 		int fd[2];
 		pid_t child;
@@ -667,7 +497,7 @@ static void interrupted_early(void **state)
 			dup2(fd[1], STDOUT_FILENO);
 			close(fd[0]);
 			close(fd[1]);
-			execv(quire, argv);
+			execv(command, argv);
 			_exit(99);
 		}
 		close(fd[1]);
@@ -688,7 +518,7 @@ static void on_a_terminal(const char *type, const char *no_color, bool interrupt
 			  size_t size, int *status)
 {
 	static struct winsize window = { .ws_row = 50, .ws_col = 100 };
-	char line[256], *argv[ARGS];
+	char line[256], *argv[COMMAND_ARGS];
 	size_t n = 0;
 	pid_t child;
 	int fd;
@@ -705,7 +535,7 @@ static void on_a_terminal(const char *type, const char *no_color, bool interrupt
 		setenv("LC_ALL", "C.UTF-8", 1);
 		unsetenv("COLORTERM");
 		setenv("NO_COLOR", no_color, 1);
-		execv(quire, argv);
+		execv(command, argv);
 		_exit(99);
 	}
 	if (interrupt) {
@@ -728,6 +558,7 @@ static void terminal(void **state)
 	on_a_terminal("xterm-256color", "", false, text, size, &status);
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(text, "comparing all bytes"));
+	assert_non_null(strstr(text, " stay\033[K")); /* asked while the plan runs */
 	assert_non_null(strstr(text, "\033[Kbefore   \033[38;5;"));
 	assert_non_null(strstr(text, "\nafter    \033[38;5;"));
 	assert_non_null(strstr(text, "\nPASS "));
@@ -754,7 +585,7 @@ static void failing(void **state)
 	};
 	static const struct rlimit no_files = { 0, 0 };
 	size_t size = 1 << 20, n;
-	char *text = malloc(size), line[256], *argv[ARGS];
+	char *text = malloc(size), line[256], *argv[COMMAND_ARGS];
 	pid_t child;
 	int fd;
 
@@ -769,7 +600,7 @@ static void failing(void **state)
 		assert_true(child >= 0);
 		if (!child) {
 			setenv("TERM", "xterm", 1);
-			execv(quire, argv);
+			execv(command, argv);
 			_exit(99);
 		}
 		n = 0;
@@ -803,7 +634,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: %s QUIRE\n", argv[0]);
 		return 2;
 	}
-	quire = argv[1];
+	command = argv[1];
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, make_files, remove_files);
 }

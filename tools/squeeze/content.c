@@ -9,6 +9,15 @@ void content_make(uint64_t page[CONTENT_WORDS], uint64_t base)
 		page[k] = base + k * CONTENT_STEP;
 }
 
+uint64_t content_sum(uint64_t base, uint64_t first)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t k = 0; k < CONTENT_WORDS; k++)
+		sum += (base + k * CONTENT_STEP) * (2 * (first + k) + 1);
+	return sum;
+}
+
 size_t content_wrong(const void *found, uint64_t base, size_t offset, size_t n)
 {
 	const unsigned char *p = found;

@@ -6,8 +6,10 @@
  * the wrong page, at the wrong place, or of an older version differs, and what is expected costs
  * one addition a word.
  *
- * A page's sequence is 2 * version, and odd while somebody writes it. It lives outside of the
- * arena. Writers take it with a compare-and-swap; readers check it before and after.
+ * A page's base stands beside its sequence, outside of the arena: a job of gem's may have made the
+ * page a copy of another one. The sequence grows by two with each change, and is odd while somebody
+ * writes the page, or has it read by something that must find it at rest. Writers take it with a
+ * compare-and-swap; readers check it before and after.
  */
 #ifndef SQUEEZE_CONTENT_H
 #define SQUEEZE_CONTENT_H
@@ -29,6 +31,9 @@ static inline uint64_t content_base(uint64_t seed, uint32_t page, uint32_t versi
 
 /* The whole page, into memory that nobody else sees. */
 void content_make(uint64_t page[CONTENT_WORDS], uint64_t base);
+
+/* What gem's engine adds up for a page that begins at word `first` of a job's range (GEM_SUM). */
+uint64_t content_sum(uint64_t base, uint64_t first);
 
 /* How many of the n bytes found at this offset are wrong; offset and n are multiples of 8. */
 size_t content_wrong(const void *found, uint64_t base, size_t offset, size_t n);

@@ -10,6 +10,7 @@
 #define SQUEEZE_LOAD_H
 
 #include "histogram.h"
+#include "jobs.h"
 #include "stage.h"
 
 struct load;
@@ -17,9 +18,11 @@ struct load;
 struct load_sum {
 	uint64_t accesses;	 /* of folios on the move */
 	uint64_t all;		 /* of any */
-	uint64_t errors;	 /* accesses that the library or an owner refused */
+	uint64_t errors;	 /* accesses, jobs and I/Os that were refused or failed */
 	uint64_t wrong;		 /* bytes */
 	uint64_t first_thing;	 /* where the first of them was; UINT64_MAX: nowhere */
+	struct work_sum jobs;	 /* of gem; done and overlapped only, the rest is above */
+	struct work_sum ios;	 /* of ring */
 	struct histogram stalls; /* of accesses to folios on the move */
 };
 

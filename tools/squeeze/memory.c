@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* The number that a file begins with; false if there is none, as in "max". */
 static bool read_number(const char *root, const char *folder, const char *group, const char *file,
@@ -76,6 +77,15 @@ static uint64_t groups_limit(const char *root)
 	}
 	fclose(f);
 	return least;
+}
+
+uint64_t memory_lockable(void)
+{
+	struct rlimit most;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &most) || most.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return most.rlim_cur;
 }
 
 uint64_t memory_available(const char *root)

@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+/* Bytes that this process may lock, or have the kernel pin; UINT64_MAX: any. */
+uint64_t memory_lockable(void);
+
 /*
  * Bytes that can be had without swapping, and within the limits of this process's control groups
  * (of both kinds); UINT64_MAX where nothing says. root: "", or a folder that has proc and sys.

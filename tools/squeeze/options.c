@@ -14,17 +14,23 @@
 struct parse {
 	struct squeeze_options *options;
 	bool help;
+	bool pins_set;
 	char error[256]; /* "": argp found the mistake */
 };
 
 static const struct argp_option described[] = {
 	{ "layout", 'l', "FILE", 0, "A recorded layout, plain or zstd (default: a kernel build)",
 	  0 },
-	{ "pins", 'p', "PCT", 0,
-	  "Share of live folios in use by an owner that is asked (default 2)", 0 },
+	{ "pins", 'p', "PCT", 0, "Share of live folios in use by owners that are asked (default 2)",
+	  0 },
 	{ "refuse", 'r', "PCT", 0, "Share held by an owner that never yields (default 0.05)", 0 },
 	{ "load", 'n', "N", 0, "Threads that read and write meanwhile (default: cores - 1)", 0 },
 	{ "seed", 's', "N", 0, "Which folios those are, and their content (default 618)", 0 },
+	{ "owners", 'o', "LIST", 0, "Which owners take part (default gem,ring,kv)", 0 },
+	{ "inject", 'i', "LIST", 0,
+	  "Make steps fail: copy:N, alloc:N, membarrier:N, membarrier:off, isolate:PCT, "
+	  "isolate:veto:PCT, migrate:eagain:N, migrate:busy:N, migrate:late:N",
+	  0 },
 	{ "json", 'j', NULL, 0, "Print one JSON object instead of the table", 0 },
 	{ "help", 'h', NULL, 0, "Print this", 0 },
 	{ 0 },
@@ -60,6 +66,28 @@ static bool whole(const char *text, uint64_t least, uint64_t most, uint64_t *val
 	return !errno && !*end && *value >= least && *value <= most;
 }
 
+/* Names separated by commas, each once. */
+static bool owners(const char *text, unsigned *set)
+{
+	static const char *const names[] = { "gem", "ring", "kv" };
+	unsigned bit;
+	size_t n;
+
+	for (*set = 0;; text++) {
+		n = strcspn(text, ",");
+		bit = 0;
+		for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			if (strlen(names[i]) == n && !strncmp(text, names[i], n))
+				bit = 1u << i;
+		if (!bit || (*set & bit))
+			return false;
+		*set |= bit;
+		text += n;
+		if (!*text)
+			return true;
+	}
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct parse *p = state->input;
@@ -75,6 +103,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return EINVAL;
 	case 'p':
 	case 'r':
+		p->pins_set |= key == 'p';
 		if (percentage(arg, key == 'p' ? &o->pins : &o->refuse))
 			return 0;
 		snprintf(p->error, sizeof(p->error),
@@ -96,6 +125,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		snprintf(p->error, sizeof(p->error),
 			 "--seed wants a whole number from 0 to 2^63 - 1, not '%.40s'", arg);
 		return EINVAL;
+	case 'o':
+		if (owners(arg, &o->owners))
+			return 0;
+		snprintf(p->error, sizeof(p->error),
+			 "--owners wants some of gem, ring and kv, separated by commas, each once, "
+			 "not '%.40s'",
+			 arg);
+		return EINVAL;
+	case 'i':
+		return inject_parse(arg, &o->inject, p->error, sizeof(p->error)) ? 0 : EINVAL;
 	case 'j':
 		o->json = true;
 		return 0;
@@ -109,6 +148,29 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+}
+
+/* What each option alone cannot say. */
+static void check_together(struct parse *p)
+{
+	struct squeeze_options *o = p->options;
+	const char *word;
+
+	if (o->pins + o->refuse > 100)
+		snprintf(p->error, sizeof(p->error),
+			 "--pins and --refuse are over 100 %% together");
+	else if (!(o->owners & (OWNERS_GEM | OWNERS_RING)) && p->pins_set && o->pins > 0)
+		snprintf(p->error, sizeof(p->error),
+			 "--pins wants gem or ring among the --owners: nobody else has pages in "
+			 "use");
+	else if (!inject_possible(&o->inject, &word))
+		snprintf(
+			p->error, sizeof(p->error),
+			"--inject %s needs the library's fault points, which only ./run in quire's "
+			"source tree has; isolate and migrate work here",
+			word);
+	if (!(o->owners & (OWNERS_GEM | OWNERS_RING)))
+		o->pins = 0;
 }
 
 bool squeeze_options_parse(struct squeeze_options *options, int argc, char **argv)
@@ -136,6 +198,7 @@ bool squeeze_options_parse(struct squeeze_options *options, int argc, char **arg
 	options->pins = SQUEEZE_PINS;
 	options->refuse = SQUEEZE_REFUSE;
 	options->seed = SQUEEZE_SEED;
+	options->owners = OWNERS_ALL;
 	options->load = cores > 2 ? (unsigned)(cores - 1) : 1;
 	if (options->load > SQUEEZE_MAX_LOAD)
 		options->load = SQUEEZE_MAX_LOAD;
@@ -146,8 +209,8 @@ bool squeeze_options_parse(struct squeeze_options *options, int argc, char **arg
 		if (!p.error[0])
 			snprintf(p.error, sizeof(p.error), "unknown or incomplete option '%.40s'",
 				 index > 0 && index <= argc ? argv[index - 1] : "");
-	} else if (options->pins + options->refuse > 100) {
-		snprintf(p.error, sizeof(p.error), "--pins and --refuse are over 100 %% together");
+	} else if (!p.help) {
+		check_together(&p);
 	}
 	if (p.help && !p.error[0]) {
 		argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,

@@ -5,10 +5,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "inject.h"
+
 #define SQUEEZE_SEED 618u
 #define SQUEEZE_PINS 2.0
 #define SQUEEZE_REFUSE 0.05
 #define SQUEEZE_MAX_LOAD 1024u
+
+/* Owners that can be asked, as bits. */
+enum {
+	OWNERS_GEM = 1,
+	OWNERS_RING = 2,
+	OWNERS_KV = 4,
+	OWNERS_ALL = 7,
+};
 
 struct squeeze_options {
 	const char *layout; /* NULL: the one that comes with quire */
@@ -17,6 +27,8 @@ struct squeeze_options {
 	unsigned load; /* threads */
 	uint64_t seed; /* below 2^63, so that JSON has room for it */
 	bool json;
+	unsigned owners; /* which take part */
+	struct inject inject;
 };
 
 /* true, or one line about what is wrong on stderr. --help is answered here, and exits. */

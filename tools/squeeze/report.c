@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT 32	     /* room for a number in words */
+#include "text.h"
+
 #define STAY_LINES 6 /* groups of what stays that are listed */
 
 void report_fail(struct report *r, const char *format, ...)
@@ -24,83 +26,34 @@ void report_fail(struct report *r, const char *format, ...)
 	va_end(args);
 }
 
-/* 1234567 as 1,234,567. */
-static const char *count(char text[TEXT], uint64_t n)
-{
-	char plain[TEXT];
-	int len = snprintf(plain, sizeof(plain), "%" PRIu64, n), at = 0;
-
-	for (int i = 0; i < len; i++) {
-		if (i && (len - i) % 3 == 0)
-			text[at++] = ',';
-		text[at++] = plain[i];
-	}
-	text[at] = '\0';
-	return text;
-}
-
-static const char *size(char text[TEXT], uint64_t bytes)
-{
-	char n[TEXT];
-
-	if (bytes >= 10u << 20)
-		snprintf(text, TEXT, "%.20s MiB", count(n, (bytes + (1u << 19)) >> 20));
-	else if (bytes >= 1u << 20)
-		snprintf(text, TEXT, "%.1f MiB", (double)bytes / (1u << 20));
-	else
-		snprintf(text, TEXT, "%" PRIu64 " KiB", bytes >> 10);
-	return text;
-}
-
-static const char *rough(char text[TEXT], uint64_t n)
-{
-	if (n < 10000)
-		return count(text, n);
-	if (n < 1000000)
-		snprintf(text, TEXT, "%" PRIu64 " k", n / 1000);
-	else
-		snprintf(text, TEXT, "%.1f M", (double)n / 1e6);
-	return text;
-}
-
-static const char *duration(char text[TEXT], double seconds)
-{
-	if (seconds < 1e-3)
-		snprintf(text, TEXT, "%.0f us", seconds * 1e6);
-	else if (seconds < 0.01)
-		snprintf(text, TEXT, "%.1f ms", seconds * 1e3);
-	else if (seconds < 1)
-		snprintf(text, TEXT, "%.2f s", seconds);
-	else
-		snprintf(text, TEXT, "%.1f s", seconds);
-	return text;
-}
-
-static const char *s_of(uint64_t n)
-{
-	return n == 1 ? "" : "s";
-}
-
 void report_head(const struct report *r)
 {
 	char live[TEXT], blocks[TEXT], refusing[TEXT];
+	double asked = floor(r->options->pins * (double)r->folios / 100 + 0.5);
+	double share = r->options->pins;
+
+	/* ring's limit may have left some out */
+	if (asked > (double)r->in_use && r->folios)
+		share = 100.0 * (double)r->in_use / (double)r->folios;
 
 	printf("layout   %s: %s live in %s block%s of 2 MiB (%.0f %%)\n", r->name,
-	       size(live, r->live_bytes), count(blocks, r->blocks), s_of(r->blocks),
+	       text_size(live, r->live_bytes), text_count(blocks, r->blocks), text_s(r->blocks),
 	       100.0 * (double)r->live_bytes / ((double)r->blocks * (2 << 20)));
-	printf("in use   %g %% of live pages, %s more refuse to move (seed %" PRIu64 ")\n",
-	       r->options->pins, count(refusing, r->refusing), r->options->seed);
+	printf("in use   %.3g %% of live pages, %s more refuse to move (seed %" PRIu64 ")\n", share,
+	       text_count(refusing, r->refusing), r->options->seed);
 	fflush(stdout);
 }
 
+static const char row[] = "%-26s%14s%11s%11s\n";
+
 static const char *side_runs(char text[TEXT], const struct report_side *s)
 {
-	return s->known ? count(text, s->runs) : "-";
+	return s->known ? text_count(text, s->runs) : "-";
 }
 
 static const char *side_bytes(char text[TEXT], const struct report_side *s)
 {
-	return s->known ? size(text, s->bytes) : "-";
+	return s->known ? text_size(text, s->bytes) : "-";
 }
 
 static void text_load(const struct report *r)
@@ -112,11 +65,112 @@ static void text_load(const struct report *r)
 		return;
 	}
 	printf("under load  %s access%s to pages on the move, %s wrong byte%s",
-	       rough(accesses, r->load.accesses), r->load.accesses == 1 ? "" : "es",
-	       count(wrong, r->wrong), s_of(r->wrong));
+	       text_rough(accesses, r->load.accesses), r->load.accesses == 1 ? "" : "es",
+	       text_count(wrong, r->wrong), text_s(r->wrong));
 	if (r->load.accesses)
 		printf("; a stall p99.9 %s",
-		       duration(stall, 1e-9 * (double)histogram_quantile(&r->load.stalls, 0.999)));
+		       text_duration(stall,
+				     1e-9 * (double)histogram_quantile(&r->load.stalls, 0.999)));
+	putchar('\n');
+}
+
+/* How much the kernel has pinned for it, and why that is all. */
+static void text_ring(const struct report *r, uint64_t folios)
+{
+	char bytes[TEXT], wanted[TEXT];
+
+	if (!r->ring_is_uring)
+		printf("; %s", r->ring_backend);
+	else
+		printf("; %s registered", text_size(bytes, r->registered_bytes));
+	if (folios < r->ring_wanted)
+		printf(" (RLIMIT_MEMLOCK: not the %s pages it would have)",
+		       text_count(wanted, r->ring_wanted));
+}
+
+/* Verified while pages of their owner were on the move. */
+static void text_verified(const struct report *r, const char *what, const char *owner,
+			  uint64_t overlapped)
+{
+	const struct report_owner *o = NULL;
+	char n[TEXT];
+
+	for (size_t i = 0; i < r->nowners; i++)
+		if (!strcmp(r->owners[i].name, owner))
+			o = &r->owners[i];
+	if (!o || !r->quire.known)
+		return;
+	printf("%-26s%14s%11s\n", what, "-", o->moved ? text_rough(n, overlapped) : "none moved");
+}
+
+static void text_owners(const struct report *r)
+{
+	char folios[TEXT], moved[TEXT], tries[TEXT];
+	bool first = true;
+
+	for (size_t i = 0; i < r->nowners; i++) {
+		const struct report_owner *o = &r->owners[i];
+
+		if (!o->folios || !r->quire.known || !strcmp(o->name, "legacy"))
+			continue;
+		if (!first)
+			putchar('\n');
+		printf("%-11s %s: %s page%s, %s moved in %s tr%s", first ? "owners" : "", o->name,
+		       text_count(folios, o->folios), text_s(o->folios),
+		       text_count(moved, o->moved), text_count(tries, o->tries),
+		       o->tries == 1 ? "y" : "ies");
+		if (!strcmp(o->name, "ring"))
+			text_ring(r, o->folios);
+		first = false;
+	}
+	if (!first)
+		putchar('\n');
+	if (r->quire.known && r->ring_wanted && !*r->ring_backend)
+		printf("%-11s ring: no pages, RLIMIT_MEMLOCK allows none\n", "");
+}
+
+/* What was made to fail, and how often it did. */
+static void text_inject(const struct report *r)
+{
+	const struct inject *in = &r->options->inject;
+	char times[TEXT], runs[TEXT];
+	const char *and = "";
+
+	if (!in->any)
+		return;
+	printf("%-11s ", "injected");
+	if (in->membarrier_off) {
+		printf("membarrier off");
+		and = ", ";
+	}
+	for (unsigned f = 0; f < INJECT_COUNT; f++) {
+		if (!in->n[f] && !(in->pct[f] > 0))
+			continue;
+		printf("%s%s %s time%s", and, inject_word((enum inject_fault)f),
+		       text_count(times, r->fired[f]), text_s(r->fired[f]));
+		and = ", ";
+	}
+	if (r->given.known)
+		printf("; with those that stay %s is possible", text_count(runs, r->given.runs));
+	putchar('\n');
+}
+
+/* Why what stays does, where there is more than one reason for it. */
+static void text_reasons(const struct report *r)
+{
+	char folios[TEXT];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < QUIRE_REASON_ROOM; i++)
+		n += r->reasons[i] != 0;
+	if (n < 2)
+		return;
+	printf("%-11s ", "reasons");
+	n = 0;
+	for (unsigned i = 0; i < QUIRE_REASON_ROOM; i++)
+		if (r->reasons[i])
+			printf("%s%s %s", n++ ? ", " : "", text_count(folios, r->reasons[i]),
+			       quire_reason_text((enum quire_reason)i));
 	putchar('\n');
 }
 
@@ -134,16 +188,17 @@ static void text_stays(const struct report *r)
 			more += g->folios;
 			continue;
 		}
-		printf("%-11s %s page%s of %s, ", i ? "" : "stays", count(folios, g->folios),
-		       s_of(g->folios), *g->owner ? g->owner : "nobody known");
+		printf("%-11s %s page%s of %s, ", i ? "" : "stays", text_count(folios, g->folios),
+		       text_s(g->folios), *g->owner ? g->owner : "nobody known");
 		if (*g->site)
 			printf("pinned at %s, %s\n", g->site,
-			       duration(age, 1e-9 * (double)g->age_ns));
+			       text_duration(age, 1e-9 * (double)g->age_ns));
 		else
 			printf("%s\n", g->reason);
 	}
 	if (more)
-		printf("%-11s %s page%s for other reasons\n", "", count(folios, more), s_of(more));
+		printf("%-11s %s page%s for other reasons\n", "", text_count(folios, more),
+		       text_s(more));
 }
 
 static void text_speed(const struct report *r)
@@ -159,7 +214,7 @@ static void text_speed(const struct report *r)
 		puts("no page had to move, so nothing was tried under load");
 		return;
 	}
-	printf("%s moving", duration(took, r->seconds));
+	printf("%s moving", text_duration(took, r->seconds));
 	if (r->seconds > 0 && r->quire.bytes >= 1u << 20) { /* less says nothing about a rate */
 		speed = (double)r->quire.bytes / r->seconds;
 		printf(", %.1f GB/s", speed / 1e9);
@@ -171,7 +226,6 @@ static void text_speed(const struct report *r)
 
 void report_text(const struct report *r)
 {
-	static const char row[] = "%-26s%14s%11s%11s\n";
 	char a[TEXT], b[TEXT], c[TEXT];
 
 	printf(row, "", "without owners", "quire", "possible");
@@ -179,8 +233,13 @@ void report_text(const struct report *r)
 	       side_runs(c, &r->possible));
 	printf(row, "bytes moved", side_bytes(a, &r->without), side_bytes(b, &r->quire),
 	       side_bytes(c, &r->possible));
+	text_verified(r, "jobs verified on the move", "gem", r->load.jobs.overlapped);
+	text_verified(r, "I/Os verified on the move", "ring", r->load.ios.overlapped);
+	text_owners(r);
 	text_load(r);
+	text_inject(r);
 	text_stays(r);
+	text_reasons(r);
 	switch (r->verdict) {
 	case REPORT_PASS:
 		printf("%-11s ", "PASS");
@@ -228,6 +287,60 @@ static json_t *json_blockers(const struct report *r)
 	return list;
 }
 
+static json_t *json_owners(const struct report *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->nowners; i++) {
+		const struct report_owner *o = &r->owners[i];
+
+		if (o->folios)
+			json_array_append_new(list,
+					      json_pack("{s:s, s:I, s:I, s:I}", "name", o->name,
+							"folios", (json_int_t)o->folios, "moved",
+							(json_int_t)o->moved, "tries",
+							(json_int_t)o->tries));
+	}
+	return list;
+}
+
+static json_t *json_ring(const struct report *r)
+{
+	if (!*r->ring_backend)
+		return json_null();
+	return json_pack("{s:s, s:b, s:I, s:I}", "backend", r->ring_backend, "io_uring",
+			 r->ring_is_uring, "registered_bytes", (json_int_t)r->registered_bytes,
+			 "folios_wanted", (json_int_t)r->ring_wanted);
+}
+
+static json_t *json_reasons(const struct report *r)
+{
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < QUIRE_REASON_ROOM; i++)
+		if (r->reasons[i])
+			json_object_set_new(o, quire_reason_text((enum quire_reason)i),
+					    json_integer((json_int_t)r->reasons[i]));
+	return o;
+}
+
+static json_t *json_inject(const struct report *r)
+{
+	const struct inject *in = &r->options->inject;
+	json_t *o, *times;
+
+	if (!in->any)
+		return json_null();
+	times = json_object();
+	for (unsigned f = 0; f < INJECT_COUNT; f++)
+		if (in->n[f] || in->pct[f] > 0)
+			json_object_set_new(times, inject_word((enum inject_fault)f),
+					    json_integer((json_int_t)r->fired[f]));
+	o = json_pack("{s:s, s:o, s:o}", "asked", in->text, "times", times, "possible_runs",
+		      number(r->given.known, r->given.runs));
+	return o;
+}
+
 /* A file name may be any bytes; JSON is UTF-8. */
 static json_t *name(const char *file)
 {
@@ -257,7 +370,7 @@ int report_json(const struct report *r)
 			      "in_use", (json_int_t)r->in_use, "refusing", (json_int_t)r->refusing);
 	json_t *rest = json_pack(
 		"{s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o}, "
-		"s:{s:I, s:I, s:o, s:o, s:o}, s:o, s:s}",
+		"s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:s}",
 		"without_owners", "runs", number(r->without.known, r->without.runs), "bytes_moved",
 		number(r->without.known, r->without.bytes), "quire", "runs",
 		number(ran, r->quire.runs), "bytes_moved", number(ran, r->quire.bytes),
@@ -266,11 +379,15 @@ int report_json(const struct report *r)
 		real(ran, speed / 1e9), "copy_limit_gb_per_s",
 		real(r->copy_limit > 0, r->copy_limit / 1e9), "possible", "runs",
 		number(r->possible.known, r->possible.runs), "load", "accesses",
-		(json_int_t)r->load.accesses, "wrong_bytes", (json_int_t)r->wrong, "stall_p50_us",
+		(json_int_t)r->load.accesses, "jobs", (json_int_t)r->load.jobs.done,
+		"overlapped_jobs", (json_int_t)r->load.jobs.overlapped, "io",
+		(json_int_t)r->load.ios.done, "overlapped_io", (json_int_t)r->load.ios.overlapped,
+		"wrong_bytes", (json_int_t)r->wrong, "stall_p50_us",
 		real(met, micro(&r->load.stalls, 0.5)), "stall_p999_us",
 		real(met, micro(&r->load.stalls, 0.999)), "stall_max_us",
 		real(met, 1e-3 * (double)r->load.stalls.max), "blockers", json_blockers(r),
-		"verdict", verdicts[r->verdict]);
+		"owners", json_owners(r), "ring", json_ring(r), "reasons", json_reasons(r),
+		"injected", json_inject(r), "verdict", verdicts[r->verdict]);
 	int err = -ENOMEM;
 
 	if (o && rest && !json_object_update(o, rest) &&

@@ -28,6 +28,15 @@ struct report_side {
 	uint64_t bytes; /* moved */
 };
 
+#define REPORT_OWNERS 8u
+
+/* Of one owner. */
+struct report_owner {
+	char name[64];
+	uint64_t folios;
+	uint64_t moved, tries; /* folios, each time */
+};
+
 struct report {
 	const struct squeeze_options *options;
 	const char *file; /* of the layout */
@@ -36,8 +45,13 @@ struct report {
 	uint32_t blocks; /* recorded */
 	size_t folios;
 	size_t in_use, refusing;
+	size_t ring_wanted;	   /* pages that ring would have, were there no limit */
+	uint64_t registered_bytes; /* by ring, at the end */
+	bool ring_is_uring;
+	char ring_backend[128];
 
 	struct report_side without, quire, possible;
+	struct report_side given; /* possible with those that stayed; where faults were asked for */
 	uint64_t bytes_recopied, lower_bound_bytes;
 	double seconds;
 	double copy_limit; /* bytes a second; 0: not measured */
@@ -46,6 +60,10 @@ struct report {
 
 	size_t ngroups;
 	struct report_group *groups;
+	uint64_t reasons[QUIRE_REASON_ROOM]; /* folios that stay, by reason */
+	size_t nowners;
+	struct report_owner owners[REPORT_OWNERS];
+	uint64_t fired[INJECT_COUNT]; /* how often each fault came due */
 
 	enum report_verdict verdict;
 	size_t nwhy;

@@ -21,15 +21,18 @@
 #include <unistd.h>
 
 #include "../../tests/oracle/oracle.h"
-#include "busy.h"
 #include "clock.h"
 #include "copylimit.h"
+#include "inject.h"
+#include "judge.h"
 #include "load.h"
 #include "memory.h"
 #include "options.h"
 #include "report.h"
 #include "stage.h"
 #include "term.h"
+#include "users.h"
+#include "watch.h"
 
 #define DEFAULT_LAYOUT "linux-6.18-kernel-build.live.zst"
 
@@ -42,9 +45,11 @@ struct squeeze {
 	struct stage stage;
 	struct report report;
 	struct term term;
-	const char *label; /* of the phase, for the bar */
-	bool heeds;	   /* the phase ends when it is interrupted */
-	uint8_t *taken;	   /* blocks that the oracle would empty */
+	const char *label;	       /* of the phase, for the bar */
+	const struct quire_plan *plan; /* that is executed */
+	bool heeds;		       /* the phase ends when it is interrupted */
+	uint8_t *taken;		       /* blocks that the oracle would empty */
+	uint8_t *stays;		       /* of each thing: 1 if it was named */
 	struct heat *before, *after;
 	struct copy *copies;
 	size_t ncopies;
@@ -136,6 +141,8 @@ static bool prepare(struct squeeze *s)
 {
 	const struct squeeze_options *o = &s->options;
 	struct report *r = &s->report;
+	const struct stage_shares shares = { o->pins, o->refuse, o->owners, memory_lockable(),
+					     o->seed };
 	uint64_t need, have;
 	char why[PATH_MAX + 256];
 
@@ -149,7 +156,7 @@ static bool prepare(struct squeeze *s)
 		fprintf(stderr, "quire squeeze: %s\n", why);
 		return false;
 	}
-	if (stage_init(&s->stage, &s->layout, o->pins, o->refuse, o->seed)) {
+	if (stage_init(&s->stage, &s->layout, &shares)) {
 		complain(s, s->layout.name, "no memory for a layout of this size");
 		return false;
 	}
@@ -167,7 +174,8 @@ static bool prepare(struct squeeze *s)
 	s->after = calloc(s->stage.blocks, sizeof(*s->after));
 	s->copies = calloc(s->stage.n, sizeof(*s->copies));
 	s->taken = calloc(s->stage.blocks, 1);
-	if (!s->taken || !s->before || !s->after || !s->copies) {
+	s->stays = calloc(s->stage.n, 1);
+	if (!s->taken || !s->stays || !s->before || !s->after || !s->copies) {
 		complain(s, s->layout.name, "no memory for a layout of this size");
 		return false;
 	}
@@ -178,13 +186,21 @@ static bool prepare(struct squeeze *s)
 	r->live_bytes = (uint64_t)s->stage.pages * QUIRE_FRAME_BYTES;
 	r->blocks = s->layout.blocks;
 	r->folios = s->stage.n;
-	r->in_use = s->stage.held[HOLDER_BUSY];
+	r->in_use = s->stage.in_use;
+	r->ring_wanted = s->stage.ring_wanted;
 	r->refusing = s->stage.held[HOLDER_LEGACY];
 	return true;
 }
 
-/* What is possible where the things of legacy stay; with_busy: those of busy, too. */
-static int ask_oracle(const struct squeeze *s, bool with_busy, uint8_t *taken,
+/* Which things are in the way. */
+struct fixed {
+	bool in_use; /* those in use, too */
+	const uint8_t
+		*stays; /* and those of a list, where all is now; NULL: none, as it was laid out */
+};
+
+/* What is possible where the things of legacy stay, and others. */
+static int ask_oracle(const struct squeeze *s, const struct fixed *fixed, uint8_t *taken,
 		      struct report_side *possible)
 {
 	const struct stage *st = &s->stage;
@@ -196,13 +212,15 @@ static int ask_oracle(const struct squeeze *s, bool with_busy, uint8_t *taken,
 	if (!folios)
 		return -ENOMEM;
 	for (size_t i = 0; i < st->n; i++) {
-		const struct layout_item *item = &s->layout.items[i];
-		enum holder h = st->things[i].holder;
+		const struct thing *t = &st->things[i];
+		uint32_t at = fixed->stays ? thing_frame(t) : t->frame;
+		enum holder h = t->holder;
 
-		folios[i].block = item->block;
-		folios[i].offset = item->offset;
-		folios[i].order = item->order;
-		folios[i].fixed = h == HOLDER_LEGACY || (with_busy && h == HOLDER_BUSY);
+		folios[i].block = at / QUIRE_BLOCK_FRAMES;
+		folios[i].offset = (uint16_t)(at % QUIRE_BLOCK_FRAMES);
+		folios[i].order = t->order;
+		folios[i].fixed = h == HOLDER_LEGACY || (fixed->in_use && t->in_use) ||
+				  (fixed->stays && fixed->stays[i]);
 	}
 	err = oracle_judge(&arena, UINT64_MAX, &verdict, taken);
 	if (!err) {
@@ -214,31 +232,13 @@ static int ask_oracle(const struct squeeze *s, bool with_busy, uint8_t *taken,
 	return err;
 }
 
-/*
- * The load is told of isolations by the owners that are asked. Where only pages of the filler are
- * to move, which happens in small layouts, one of them becomes kv's, so that an access can be
- * awaited.
- */
-static void let_one_be_told(struct squeeze *s)
-{
-	struct stage *st = &s->stage;
-	size_t mute = SIZE_MAX;
-
-	for (size_t i = 0; i < st->n; i++) {
-		if (!s->taken[s->layout.items[i].block])
-			continue;
-		if (st->things[i].holder != HOLDER_FILLER)
-			return;
-		mute = i;
-	}
-	if (mute != SIZE_MAX)
-		stage_give(st, mute, HOLDER_KV);
-}
-
 static int plan_progress(void *arg, const struct quire_result *so_far)
 {
 	struct squeeze *s = arg;
 
+	if (s->term.bar)
+		snprintf(s->term.note, sizeof(s->term.note), "%zu stay",
+			 quire_plan_blockers_now(s->plan, NULL, 0));
 	term_progress(&s->term, s->label, so_far->bytes_moved, so_far->bytes_planned);
 	return interrupted;
 }
@@ -264,7 +264,9 @@ static int plan_and_move(struct squeeze *s, struct arena *a, const char *label,
 	err = quire_plan_info(*plan, &info);
 	if (err)
 		return err;
+	s->plan = *plan;
 	err = quire_plan_execute(*plan, QUIRE_BUDGET(.progress = plan_progress, .arg = s), result);
+	s->term.note[0] = '\0';
 	if (err && err != -ECANCELED && err != -EBUSY && err != -ENOSPC)
 		return err;
 	side->known = true;
@@ -287,78 +289,6 @@ static void read_heat(const struct squeeze *s, const struct arena *a, struct hea
 			heat[s->stage.things[i].frame / QUIRE_BLOCK_FRAMES].stays = true;
 }
 
-static void add_blocker(struct report *r, const struct quire_blocker *b)
-{
-	struct report_group *g;
-
-	for (size_t i = 0; i < r->ngroups; i++) {
-		g = &r->groups[i];
-		if (!strcmp(g->owner, b->owner) && !strcmp(g->reason, b->reason) &&
-		    !strcmp(g->site, b->site) && g->thread == b->thread) {
-			g->folios++;
-			if (b->age_ns > g->age_ns)
-				g->age_ns = b->age_ns;
-			return;
-		}
-	}
-	g = reallocarray(r->groups, r->ngroups + 1, sizeof(*g));
-	if (!g)
-		return;
-	r->groups = g;
-	g += r->ngroups++;
-	memset(g, 0, sizeof(*g));
-	snprintf(g->owner, sizeof(g->owner), "%s", b->owner);
-	snprintf(g->reason, sizeof(g->reason), "%s", b->reason);
-	snprintf(g->site, sizeof(g->site), "%s", b->site);
-	g->thread = b->thread;
-	g->age_ns = b->age_ns;
-	g->folios = 1;
-}
-
-/* Sums up who stays, and compares that with who was meant to. */
-static void read_blockers(struct squeeze *s, const struct quire_plan *plan)
-{
-	struct quire_folio *const *expected = s->stage.expected;
-	struct report *r = &s->report;
-	size_t n = quire_plan_blockers(plan), want = s->stage.held[HOLDER_LEGACY];
-	struct quire_folio **named = calloc(n + 1, sizeof(struct quire_folio *));
-	size_t i = 0, j = 0, missing = 0, extra = 0, misnamed = 0;
-
-	if (!named) {
-		report_fail(r, "no memory for the list of who stays");
-		return;
-	}
-	for (size_t k = 0; k < n; k++) {
-		const struct quire_blocker *b = quire_plan_blocker(plan, k);
-
-		named[k] = b->folio;
-		misnamed += strcmp(b->owner, "legacy") != 0 || b->why != QUIRE_REASON_LONG_PIN;
-		add_blocker(r, b);
-	}
-	folios_sort(named, n);
-	while (i < n || j < want) {
-		if (j == want || (i < n && (uintptr_t)named[i] < (uintptr_t)expected[j])) {
-			extra++;
-			i++;
-		} else if (i == n || (uintptr_t)named[i] > (uintptr_t)expected[j]) {
-			missing++;
-			j++;
-		} else {
-			i++;
-			j++;
-		}
-	}
-	free(named);
-	if (interrupted)
-		return;
-	if (missing)
-		report_fail(r, "%zu of %zu pages that stay were not named", missing, want);
-	if (extra)
-		report_fail(r, "%zu pages were named that legacy does not hold", extra);
-	if (misnamed)
-		report_fail(r, "%zu pages stay, but not for a long pin of legacy", misnamed);
-}
-
 /* What moved, in the plan's order: cheapest block first, then by number, then by place. */
 static const struct heat *sorted_by;
 
@@ -378,7 +308,7 @@ static void read_copies(struct squeeze *s)
 
 	for (size_t i = 0; i < st->n; i++) {
 		const struct thing *t = &st->things[i];
-		uint32_t now = t->folio ? quire_folio_frame(t->folio).n : t->frame;
+		uint32_t now = thing_frame(t);
 
 		if (now == t->frame)
 			continue;
@@ -425,6 +355,7 @@ static int run_without_owners(struct squeeze *s)
 {
 	const struct stage_progress progress = phase(s, "laying out", true);
 	struct quire_result result = { .size = sizeof(result) };
+	const struct fixed in_use = { .in_use = true };
 	struct report_side possible = { 0 };
 	struct quire_plan *plan = NULL;
 	const char *what;
@@ -445,7 +376,7 @@ static int run_without_owners(struct squeeze *s)
 	if (err || end)
 		return err ? err : end;
 
-	err = failed(s, "the oracle", ask_oracle(s, true, NULL, &possible));
+	err = failed(s, "the oracle", ask_oracle(s, &in_use, NULL, &possible));
 	if (!err && possible.runs != s->report.without.runs)
 		report_fail(&s->report,
 			    "without owners %" PRIu64 " were freed, %" PRIu64 " possible",
@@ -456,33 +387,41 @@ static int run_without_owners(struct squeeze *s)
 static int move_under_load(struct squeeze *s, struct arena *a, struct load *load)
 {
 	struct quire_result result = { .size = sizeof(result) };
+	struct judge judge = { &s->report, &s->stage, a, false, s->stays };
+	const struct fixed named = { .stays = s->stays };
 	struct report *r = &s->report;
 	struct quire_plan *plan = NULL;
-	size_t holding;
 	int err;
 
 	read_heat(s, a, s->before);
 	err = failed(s, "starting the load", load_start(load, a, s->options.seed));
 	if (err)
 		return err;
+	watch_refuse(a->watch, true);
+	inject_arm(&s->options.inject);
 	err = plan_and_move(s, a, "moving under load", &plan, &result, &r->quire);
+	inject_disarm(r->fired);
+	watch_refuse(a->watch, false);
+	watch_fired(a->watch, r->fired);
 	load_stop(load, &r->load);
 	failed(s, "moving", err);
 
 	r->wrong += r->load.wrong;
 	r->bytes_recopied = result.bytes_recopied;
 	r->seconds = 1e-9 * (double)result.elapsed_ns;
+	judge.interrupted = interrupted;
+	arena_find_again(a);
 	if (plan && r->quire.known)
-		read_blockers(s, plan);
+		judge_blockers(&judge, plan);
 	quire_plan_destroy(plan);
+	judge_books(&judge);
 	read_heat(s, a, s->after);
 	read_copies(s);
+	if (s->options.inject.any && r->quire.known)
+		failed(s, "the oracle", ask_oracle(s, &named, NULL, &r->given));
 
-	holding = busy_holding(a->busy);
-	if (holding != r->in_use)
-		report_fail(r, "busy holds %zu of its %zu pages after the moves", holding,
-			    r->in_use);
-	failed(s, "comparing", verify(s, a));
+	if (!failed(s, "comparing", verify(s, a)))
+		judge_users(&judge);
 	return err;
 }
 
@@ -499,6 +438,7 @@ static int run_with_owners(struct squeeze *s)
 	if (err)
 		return err;
 	hooks = load_hooks(load);
+	hooks.inject = s->options.inject.any ? &s->options.inject : NULL;
 	err = arena_create(&a, &s->stage, true, &hooks, &progress, &what);
 	if (!err) {
 		what = "using free memory";
@@ -512,34 +452,6 @@ static int run_with_owners(struct squeeze *s)
 	end = failed(s, "ending the second arena", arena_destroy(&a));
 	load_destroy(load);
 	return err ? err : end;
-}
-
-static void judge(struct squeeze *s)
-{
-	static const char *const holders[HOLDERS] = { "kv", "filler", "busy", "legacy" };
-	struct report *r = &s->report;
-
-	if (r->load.wrong)
-		report_fail(r,
-			    "%" PRIu64 " wrong bytes, the first read in folio %" PRIu64 ", of %s",
-			    r->wrong, r->load.first_thing,
-			    holders[s->stage.things[r->load.first_thing].holder]);
-	else if (r->wrong)
-		report_fail(r, "%" PRIu64 " wrong bytes when all was over", r->wrong);
-	if (r->load.errors)
-		report_fail(r, "%" PRIu64 " accesses were refused", r->load.errors);
-	if (!r->nwhy && interrupted) {
-		r->verdict = REPORT_INTERRUPTED;
-		return;
-	}
-	if (r->quire.known && r->quire.runs != r->possible.runs)
-		report_fail(r, "%" PRIu64 " of %" PRIu64 " possible 2 MiB pages were freed",
-			    r->quire.runs, r->possible.runs);
-	if (r->quire.known && r->quire.bytes && !r->load.accesses)
-		report_fail(r, "no access met a page on the move: nothing was tried under load");
-	if (!r->quire.known && !r->nwhy)
-		report_fail(r, "nothing was moved");
-	r->verdict = r->nwhy ? REPORT_FAIL : REPORT_PASS;
 }
 
 static void print(struct squeeze *s)
@@ -559,7 +471,7 @@ static void print(struct squeeze *s)
 		term_heat(&s->term, "before", s->before, blocks);
 		term_gap(&s->term);
 		term_heat(&s->term, "after", s->after, blocks);
-		term_legend(&s->term, blocks);
+		term_legend(&s->term, blocks, 1, "stays");
 	}
 	report_text(r);
 }
@@ -567,6 +479,7 @@ static void print(struct squeeze *s)
 static void finish(struct squeeze *s)
 {
 	free(s->taken);
+	free(s->stays);
 	free(s->before);
 	free(s->after);
 	free(s->copies);
@@ -578,8 +491,10 @@ static void finish(struct squeeze *s)
 
 int squeeze_main(int argc, char **argv)
 {
+	const struct fixed refusing = { 0 };
 	struct squeeze *s = calloc(1, sizeof(*s));
 	int status = EXIT_INPUT, err;
+	struct judge judge;
 
 	if (!s) {
 		fprintf(stderr, "quire squeeze: no memory\n");
@@ -587,6 +502,7 @@ int squeeze_main(int argc, char **argv)
 	}
 	if (!squeeze_options_parse(&s->options, argc, argv))
 		goto out;
+	inject_prepare(&s->options.inject);
 	catch_signals();
 	term_init(&s->term);
 	if (!prepare(s))
@@ -594,9 +510,7 @@ int squeeze_main(int argc, char **argv)
 	if (!s->options.json)
 		report_head(&s->report);
 
-	err = failed(s, "the oracle", ask_oracle(s, false, s->taken, &s->report.possible));
-	if (!err)
-		let_one_be_told(s);
+	err = failed(s, "the oracle", ask_oracle(s, &refusing, s->taken, &s->report.possible));
 	if (!err && !run_without_owners(s) && !run_with_owners(s) && !interrupted) {
 		s->label = "copying bare";
 		term_progress(&s->term, s->label, 1, 1);
@@ -609,7 +523,8 @@ int squeeze_main(int argc, char **argv)
 		complain(s, s->layout.name, s->lack);
 		goto out;
 	}
-	judge(s);
+	judge = (struct judge){ &s->report, &s->stage, NULL, interrupted, s->stays };
+	judge_result(&judge);
 	print(s);
 	status = s->report.verdict == REPORT_PASS ? EXIT_PASS : EXIT_FAIL;
 out:

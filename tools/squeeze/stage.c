@@ -7,13 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "busy.h"
 #include "content.h"
 #include "legacy.h"
+#include "options.h"
 #include "random.h"
+#include "users.h"
+#include "watch.h"
 
 /* Steps between two looks at the progress callback; a power of two. */
 #define STEP 2048u
+/* Of those in use every so-manyth is ring's. */
+#define RING_EACH 4u
+/* As many buffers as io_uring registers at most. */
+#define RING_BUFFERS 16384u
 
 static size_t share(double pct, size_t n, size_t most)
 {
@@ -22,11 +28,36 @@ static size_t share(double pct, size_t n, size_t most)
 	return x >= (double)most ? most : (size_t)x;
 }
 
-static int choose_holders(struct stage *s, double pins_pct, double refuse_pct)
+/* Whose thing number `turn` of those in use is. */
+static enum holder choose_user(struct stage *s, const struct stage_shares *shares, size_t turn,
+			       const struct thing *t, uint64_t *ring_frames)
+{
+	bool gem = shares->owners & OWNERS_GEM, ring = shares->owners & OWNERS_RING;
+
+	if (!ring || (gem && turn % RING_EACH))
+		return HOLDER_GEM;
+	s->ring_wanted++;
+	if (1u << t->order > *ring_frames || s->held[HOLDER_RING] >= RING_BUFFERS)
+		return gem ? HOLDER_GEM : HOLDER_KV;
+	*ring_frames -= 1u << t->order;
+	return HOLDER_RING;
+}
+
+/* Whose one is that nobody uses; movable counts those that Linux held to be so. */
+static enum holder choose_idle(const struct stage_shares *shares, unsigned type, size_t *movable)
+{
+	if (shares->owners & OWNERS_GEM && (type == 0 || (type == 1 && (*movable)++ % 10 == 0)))
+		return HOLDER_GEM;
+	return HOLDER_KV;
+}
+
+static int choose_holders(struct stage *s, const struct layout *layout,
+			  const struct stage_shares *shares)
 {
 	struct rng rng = { rng_mix(s->seed) };
-	size_t refuse = share(refuse_pct, s->n, s->n);
-	size_t pins = share(pins_pct, s->n, s->n - refuse);
+	size_t refuse = share(shares->refuse_pct, s->n, s->n), movable = 0;
+	size_t pins = share(shares->pins_pct, s->n, s->n - refuse);
+	uint64_t ring_frames = shares->ring_bytes / QUIRE_FRAME_BYTES;
 	uint32_t *order = malloc(s->n * sizeof(*order));
 
 	if (!order)
@@ -43,9 +74,13 @@ static int choose_holders(struct stage *s, double pins_pct, double refuse_pct)
 		if (i < refuse)
 			h = HOLDER_LEGACY;
 		else if (i < refuse + pins)
-			h = HOLDER_BUSY;
+			h = choose_user(s, shares, i - refuse, &s->things[t], &ring_frames);
 		else
-			h = (i - refuse - pins) % 2 ? HOLDER_KV : HOLDER_FILLER;
+			h = choose_idle(shares, layout->items[t].type, &movable);
+		s->things[t].in_use = i < refuse + pins && (h == HOLDER_GEM || h == HOLDER_RING);
+		s->in_use += s->things[t].in_use;
+		if (h == HOLDER_KV && !(shares->owners & OWNERS_KV))
+			h = HOLDER_FILLER;
 		s->things[t].holder = (uint8_t)h;
 		s->held[h]++;
 	}
@@ -53,13 +88,25 @@ static int choose_holders(struct stage *s, double pins_pct, double refuse_pct)
 	return 0;
 }
 
-int stage_init(struct stage *s, const struct layout *layout, double pins_pct, double refuse_pct,
-	       uint64_t seed)
+static int list_used(struct stage *s)
+{
+	for (unsigned h = HOLDER_GEM; h <= HOLDER_RING; h++) {
+		s->used[h] = calloc(s->held[h] + 1, sizeof(*s->used[h]));
+		if (!s->used[h])
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < s->n; i++)
+		if (s->things[i].in_use)
+			s->used[s->things[i].holder][s->nused[s->things[i].holder]++] = (uint32_t)i;
+	return 0;
+}
+
+int stage_init(struct stage *s, const struct layout *layout, const struct stage_shares *shares)
 {
 	uint32_t block = 0;
 
 	memset(s, 0, sizeof(*s));
-	s->seed = seed;
+	s->seed = shares->seed;
 	s->n = layout->n;
 	s->recorded = layout->blocks;
 	s->blocks = layout->blocks + (layout->blocks + 99) / 100;
@@ -67,7 +114,8 @@ int stage_init(struct stage *s, const struct layout *layout, double pins_pct, do
 	s->things = calloc(s->n, sizeof(*s->things));
 	s->first = calloc((size_t)s->blocks + 1, sizeof(*s->first));
 	s->sequence = calloc(s->pages, sizeof(*s->sequence));
-	if (!s->things || !s->first || !s->sequence)
+	s->base = calloc(s->pages, sizeof(*s->base));
+	if (!s->things || !s->first || !s->sequence || !s->base)
 		goto no_memory;
 
 	for (size_t i = 0, page = 0; i < s->n; i++) {
@@ -84,10 +132,7 @@ int stage_init(struct stage *s, const struct layout *layout, double pins_pct, do
 	while (block <= s->blocks)
 		s->first[block++] = (uint32_t)s->n;
 
-	if (choose_holders(s, pins_pct, refuse_pct))
-		goto no_memory;
-	s->expected = calloc(s->held[HOLDER_LEGACY] + 1, sizeof(struct quire_folio *));
-	if (!s->expected)
+	if (choose_holders(s, layout, shares) || list_used(s))
 		goto no_memory;
 	return 0;
 
@@ -96,19 +141,14 @@ no_memory:
 	return -ENOMEM;
 }
 
-void stage_give(struct stage *s, size_t thing, enum holder to)
-{
-	s->held[s->things[thing].holder]--;
-	s->held[to]++;
-	s->things[thing].holder = (uint8_t)to;
-}
-
 void stage_finish(struct stage *s)
 {
 	free(s->things);
 	free(s->first);
 	free(s->sequence);
-	free(s->expected);
+	free(s->base);
+	for (unsigned h = 0; h < HOLDERS; h++)
+		free(s->used[h]);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -119,59 +159,67 @@ uint64_t stage_memory(const struct stage *s)
 
 	/* a move leaves the old pages of the memory file in place; 256 bytes a folio for all books
 	 */
-	return (2 * live < arena ? 2 * live : arena) + 256 * (uint64_t)s->n + arena / 256 +
-	       (32u << 20);
+	return (2 * live < arena ? 2 * live : arena) + 256 * (uint64_t)s->n +
+	       16 * (uint64_t)s->pages + arena / 256 + (32u << 20);
 }
 
 enum holder arena_holder(const struct arena *a, const struct thing *t)
 {
 	if (a->owners)
 		return t->holder;
-	return t->holder == HOLDER_BUSY || t->holder == HOLDER_LEGACY ? HOLDER_LEGACY
-								      : HOLDER_FILLER;
+	return t->in_use || t->holder == HOLDER_LEGACY ? HOLDER_LEGACY : HOLDER_FILLER;
 }
 
-static void kv_isolated(void *arg, struct quire_folio *folio)
+const char *holder_name(enum holder h)
 {
-	struct arena *a = arg;
-	uint64_t key;
+	static const char *const names[HOLDERS] = { "kv", "filler", "gem", "ring", "legacy" };
 
-	if (kv_folio_key(folio, &key) || key >= a->stage->n)
-		return;
-	__atomic_store_n(&a->stage->things[key].folio, folio, __ATOMIC_RELEASE);
-	if (a->hooks.isolated)
-		a->hooks.isolated(a->hooks.arg, (size_t)key);
+	return names[h];
 }
 
-static void busy_isolated(void *arg, size_t unit)
+static void isolated(void *arg, uint32_t thing, struct quire_folio *folio)
 {
 	struct arena *a = arg;
+	struct thing *t = &a->stage->things[thing];
 
+	if (!t->folio) /* nobody but this thread writes it, and once */
+		__atomic_store_n(&t->folio, folio, __ATOMIC_RELEASE);
 	if (a->hooks.isolated)
-		a->hooks.isolated(a->hooks.arg, a->busy_things[unit]);
+		a->hooks.isolated(a->hooks.arg, thing);
+}
+
+static int make_watch(struct arena *a)
+{
+	const struct stage *s = a->stage;
+	const struct watch_options options = {
+		.frames = s->blocks * QUIRE_BLOCK_FRAMES,
+		.things = s->n,
+		.inject = a->hooks.inject,
+		.seed = s->seed,
+		.isolated = isolated,
+		.arg = a,
+	};
+	int err = watch_begin(&options, &a->watch);
+
+	for (size_t i = 0; i < s->n && !err; i++)
+		watch_place(a->watch, s->things[i].frame, (uint32_t)i);
+	return err;
 }
 
 static int make_owners(struct arena *a)
 {
 	const struct stage *s = a->stage;
-	const struct busy_hooks hooks = { busy_isolated, a };
-	size_t stay = s->held[HOLDER_LEGACY] + (a->owners ? 0 : s->held[HOLDER_BUSY]);
-	int err;
+	size_t stay = s->held[HOLDER_LEGACY] + (a->owners ? 0 : s->in_use);
+	int err = a->owners ? make_watch(a) : 0;
 
-	err = quire_owner_create(a->quire, "filler", NULL, NULL, &a->filler);
+	if (!err && a->owners)
+		err = users_create(a);
+	if (!err && a->owners && s->held[HOLDER_KV])
+		err = kv_create(a->quire, KV_OPTIONS(.expected = s->held[HOLDER_KV]), &a->kv);
+	if (!err)
+		err = quire_owner_create(a->quire, "filler", NULL, NULL, &a->filler);
 	if (!err)
 		err = legacy_create(a->quire, "legacy", stay, &a->legacy);
-	if (err || !a->owners)
-		return err;
-	a->busy_things = calloc(s->held[HOLDER_BUSY] + 1, sizeof(*a->busy_things));
-	if (!a->busy_things)
-		return -ENOMEM;
-	err = busy_create(a->quire, s->held[HOLDER_BUSY], &hooks, &a->busy);
-	if (!err)
-		err = kv_create(a->quire,
-				KV_OPTIONS(.expected = s->held[HOLDER_KV],
-					   .on_isolate = kv_isolated, .arg = a),
-				&a->kv);
 	return err;
 }
 
@@ -179,35 +227,33 @@ static void fill(const struct arena *a, const struct thing *t, char *to)
 {
 	for (uint32_t p = 0; p < 1u << t->order; p++)
 		content_make((uint64_t *)(void *)(to + (size_t)p * CONTENT_PAGE),
-			     content_base(a->stage->seed, t->page + p, 0));
+			     a->stage->base[t->page + p]);
 }
 
 /* Puts thing i in place, with its content; buffer has room for the largest folio. */
 static int put_in_place(struct arena *a, size_t i, size_t *units, char *buffer)
 {
 	struct thing *t = &a->stage->things[i];
-	enum holder h = arena_holder(a, t);
 	struct quire_frame at = quire_frame(t->frame);
 	char *to;
-	int err;
+	int err = 0;
 
-	t->unit = (uint32_t)units[h]++;
-	t->folio = NULL;
-	switch (h) {
+	switch (arena_holder(a, t)) {
+	case HOLDER_GEM:
+	case HOLDER_RING:
+		break; /* there already */
 	case HOLDER_KV:
+		t->folio = NULL;
 		fill(a, t, buffer);
 		return kv_set_at(a->kv, i, at, t->order, buffer, (size_t)CONTENT_PAGE << t->order);
-	case HOLDER_BUSY:
-		err = busy_add(a->busy, at, t->order, &t->folio);
-		if (!err)
-			a->busy_things[t->unit] = (uint32_t)i;
-		break;
 	case HOLDER_LEGACY:
+		t->unit = (uint32_t)(*units)++;
 		err = legacy_add(a->legacy, at, t->order, &t->folio);
 		break;
 	default:
 		err = quire_folio_create_with(a->filler,
-					      QUIRE_FOLIO(.order = t->order, .at_set = 1, .at = at),
+					      QUIRE_FOLIO(.order = t->order, .at_set = 1, .at = at,
+							  .private_data = (void *)(i + 1)),
 					      &t->folio);
 		break;
 	}
@@ -221,23 +267,10 @@ static int put_in_place(struct arena *a, size_t i, size_t *units, char *buffer)
 	return 0;
 }
 
-static int by_address(const void *a, const void *b)
-{
-	uintptr_t x = (uintptr_t) * (struct quire_folio *const *)a;
-	uintptr_t y = (uintptr_t) * (struct quire_folio *const *)b;
-
-	return (x > y) - (x < y);
-}
-
-void folios_sort(struct quire_folio **folios, size_t n)
-{
-	qsort(folios, n, sizeof(struct quire_folio *), by_address);
-}
-
 int arena_create(struct arena *a, struct stage *s, bool owners, const struct arena_hooks *hooks,
 		 const struct stage_progress *progress, const char **what)
 {
-	size_t units[HOLDERS] = { 0 }, stay = 0;
+	size_t units = 0;
 	char *buffer;
 	int err;
 
@@ -247,6 +280,8 @@ int arena_create(struct arena *a, struct stage *s, bool owners, const struct are
 	if (hooks)
 		a->hooks = *hooks;
 	memset(s->sequence, 0, s->pages * sizeof(*s->sequence));
+	for (uint32_t p = 0; p < s->pages; p++)
+		s->base[p] = content_base(s->seed, p, 0);
 
 	*what = "creating an arena";
 	err = quire_create(QUIRE_OPTIONS(.arena_bytes = (uint64_t)s->blocks * QUIRE_BLOCK_FRAMES *
@@ -264,19 +299,28 @@ int arena_create(struct arena *a, struct stage *s, bool owners, const struct are
 	if (!buffer)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n && !err; i++) {
-		err = put_in_place(a, i, units, buffer);
+		err = put_in_place(a, i, &units, buffer);
 		if (!err && i % STEP == 0 && progress->step(progress->arg, i, s->n))
 			err = -ECANCELED;
 	}
 	free(buffer);
-	if (err)
+	if (err || !owners)
 		return err;
+	*what = "binding objects";
+	return users_begin(a);
+}
+
+void arena_find_again(struct arena *a)
+{
+	const struct stage *s = a->stage;
 
 	for (size_t i = 0; i < s->n; i++)
-		if (s->things[i].holder == HOLDER_LEGACY)
-			s->expected[stay++] = s->things[i].folio;
-	folios_sort(s->expected, stay);
-	return 0;
+		if (s->things[i].holder == HOLDER_FILLER &&
+		    watch_thing_at(a->watch, s->things[i].frame) == i)
+			watch_place(a->watch, s->things[i].frame, WATCH_NOTHING);
+	for (size_t i = 0; i < s->n; i++)
+		if (s->things[i].holder == HOLDER_FILLER)
+			watch_place(a->watch, quire_folio_frame(s->things[i].folio).n, (uint32_t)i);
 }
 
 /* The order of the largest aligned free place at frame i of a block; used: its frames. */
@@ -358,8 +402,7 @@ static int verify_thing(struct arena *a, size_t i, uint64_t *wrong)
 			return -ESTALE;
 	}
 	for (uint32_t p = 0; p < 1u << t->order; p++) {
-		base = content_base(s->seed, t->page + p,
-				    sequence_version(s->sequence[t->page + p].n));
+		base = s->base[t->page + p];
 		if (from) {
 			*wrong += content_wrong(from + (size_t)p * CONTENT_PAGE, base, 0,
 						CONTENT_PAGE);
@@ -388,20 +431,19 @@ int arena_verify(struct arena *a, const struct stage_progress *progress, uint64_
 		if (i % STEP == 0 && progress->step(progress->arg, i, a->stage->n))
 			return -ECANCELED;
 	}
-	return 0;
+	return users_verify(a, wrong);
 }
 
 int arena_destroy(struct arena *a)
 {
-	int err = 0;
+	int err = users_destroy(a);
 
-	busy_destroy(a->busy);
 	legacy_destroy(a->legacy);
-	if (a->kv)
+	if (!err && a->kv)
 		err = kv_destroy(a->kv);
 	if (!err && a->quire)
 		err = quire_destroy(a->quire);
-	free(a->busy_things);
+	watch_end(a->watch);
 	memset(a, 0, sizeof(*a));
 	return err;
 }

@@ -12,8 +12,8 @@
  *    in several threads at once, but never twice at once for one folio;
  *  - the library holds no lock while it runs, only the folio's ISOLATED state;
  *  - it may pin, unpin, take and drop references, create folios (that never compacts), and call
- *    any function that is not listed here: planning, executing, moving and destroying answer
- *    -EDEADLK inside of an op;
+ *    any function that is not listed here: planning, executing, moving, detaching and destroying
+ *    answer -EDEADLK inside of an op;
  *  - it never sees or sets the library's state: nothing but its return value decides;
  *  - the folio's private pointer is valid until free has been called: an owner that keeps
  *    something behind it gives that back in free, not before (contract C18, H-E1).
@@ -43,7 +43,8 @@ struct quire_owner_ops {
 	 * May        take the folio off the owner's lists. May sleep in mode SYNC only.
 	 * Must not   wait for other folios of the same call.
 	 * Returns    0: yes; exactly one of migrate-with-a-move, putback, or free follows.
-	 *            -EAGAIN: not now; tried again by the rules of the mode, reason OWNER_BUSY.
+	 *            -EAGAIN: not now; tried again by the rules of the mode, reason OWNER_BUSY; or
+	 *            after the fence of quire_op_wait(), reason FENCE.
 	 *            other: no, for this call; reason VETO. Nothing follows.
 	 * NULL       always yes.
 	 * Pairs      putback must be there as well.
@@ -63,7 +64,7 @@ struct quire_owner_ops {
 	 * Must not   keep the batch, or use it in another thread.
 	 * Returns    0: done. A folio neither moved nor skipped then is an error of the op:
 	 *            -EPROTO, reason OWNER_PROTO, putback.
-	 *            -EAGAIN: try what was not moved again; reason OWNER_BUSY.
+	 *            -EAGAIN: try what was not moved again; reason OWNER_BUSY, or FENCE as above.
 	 *            -EBUSY: somebody else's pin; other: failed for this call. putback follows.
 	 *            What was moved stays moved whatever is returned; an error is then counted
 	 *            (owner_errors).
@@ -93,6 +94,44 @@ struct quire_owner_ops {
 	 * NULL       nothing to do.
 	 */
 	void (*free)(struct quire_folio *folio, enum quire_free_reason reason, void *arg);
+
+	/*
+	 * cheapest: the least patient mode in which isolate and migrate can succeed (contract
+	 * H-A6). In a lesser one no op is called: the folio stays, with -EAGAIN and reason MODE,
+	 * final for the call. 0: QUIRE_ASYNC, they are always called.
+	 */
+	enum quire_mode cheapest;
+
+	/*
+	 * The owner's own frames (contract H-E4): its folios live in frames that it has taken out
+	 * of the general allocator with quire_frames_take(). Both or neither; NULL: the
+	 * allocator's.
+	 *
+	 * frame_get: a place for one of its folios, 2^order frames, aligned.
+	 *
+	 * Called     when a folio is made without a place, mode SYNC, or ASYNC in an op or a read
+	 *            section; and for the destination of a move, between isolate and migrate, in
+	 * the mover's mode. May offer several in a row: those in a block that a plan empties are
+	 * given back. May        call quire_frames_take(). Returns    0 and *frame: idle frames of
+	 * its own, lent to the library until frame_put. Others are refused: -EPROTO, reason
+	 * OWNER_PROTO, putback, and no frame_put. -EAGAIN: as from isolate. Other: no; reason
+	 * NO_FRAMES.
+	 */
+	int (*frame_get)(unsigned order, enum quire_mode mode, struct quire_frame *frame,
+			 void *arg);
+
+	/*
+	 * frame_put: the frames are the owner's again, and idle: their folio was freed or moved
+	 * away, or they were not used, and no reader can see them any more.
+	 *
+	 * Called     once for each frame_get that was accepted, and each place that was given in
+	 *            quire_folio_args.at or quire_move.to; by whatever thread reclaims, also inside
+	 *            of ops. Not by quire_destroy(), and not once the owner is detached.
+	 * May        call quire_frames_give(): as long as the owner keeps an idle frame, its block
+	 *            cannot become free (reason POOL). quire_block_info() tells if a plan wants it.
+	 * Must not   sleep.
+	 */
+	void (*frame_put)(unsigned order, struct quire_frame frame, void *arg);
 };
 
 /* Folios in the batch; the index below runs from 0. */
@@ -105,6 +144,19 @@ QUIRE_EXPORT bool quire_batch_moved(const struct quire_batch *batch, size_t i);
  * -EALREADY: it was moved. -EINVAL: no such index, code not negative, another thread.
  */
 QUIRE_EXPORT int quire_batch_skip(struct quire_batch *batch, size_t i, int code);
+
+/*
+ * "-EAGAIN, and this is what to wait for" (contract W12, H-C1). In an isolate or a migrate op, for
+ * the folio it is asked about, or one of its batch. It counts if the op then leaves that folio to
+ * be tried again: by returning -EAGAIN, or by quire_batch_skip() with -EAGAIN. The folio is put
+ * back as always, and tried again once the fence was signaled, not before; until then, or at the
+ * deadline, it is named with reason FENCE and the fence's name as site. A mover in mode ASYNC hands
+ * the fence to its caller (quire_move.wait). The library takes a reference of its own; of several
+ * calls for one folio the last one counts.
+ * -EINVAL: not in such an op, not such a folio, or a fence of another quire; -EALREADY: it was
+ * moved.
+ */
+QUIRE_EXPORT int quire_op_wait(struct quire_folio *folio, struct quire_fence *fence);
 
 /*
  * The commit: content is copied, and from then on the folios are at their new places.

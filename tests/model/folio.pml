@@ -1,0 +1,1172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * folio.pml: who may look, pin, move, free and detach, for spin.
+ *
+ * Each process is a thread of src/; what it does between two looks at shared memory is one step. The
+ * flags, the states and what may change them come from states.pml, which is made of
+ * src/folio/states.def: a step that is not in that table is an error here.
+ *
+ * The memory is that of x86: stores of pinning, reading and writing threads go through a store
+ * buffer, first in, first out, and are seen by others whenever they like, or at a membarrier, at a
+ * locked instruction of that thread, or when the buffer is full. An observer lets some of the buffer
+ * out before it looks, which is as good as letting it out at any time before. Movers and freers use
+ * locked instructions for all that matters. A non-temporal copy is done at its sfence.
+ *
+ * A place holds two words, copied one after the other. Sleeping in a futex is comparing and going to
+ * sleep in one step; there is no timeout, so a wake that is lost is a process that never ends.
+ *
+ * Checked in all reachable states: the assertions; that every process ends (no invalid end state);
+ * and at the end: no store was lost, each isolation ended exactly once, each folio that was let go
+ * was freed exactly once, no place was lost or used twice, nobody is left asleep.
+ *
+ * How many of what, from the command line (scripts/model.sh has the configurations):
+ *	FOLIOS    1 or 2
+ *	MOVERS    each moves all folios, in one batch
+ *	PINNERS   short pins: number i on folio i % FOLIOS
+ *	LONGS     long pins, on the last folio
+ *	WRITERS   read, add one, store under a pin, on folio 0
+ *	READERS   read sections, on the last folio
+ *	FREERS    the owner lets the last folio go
+ *	DETACHERS the owner is detached
+ *	OPS       0: the owner has no ops; 1: it has, and they may refuse
+ *	RECREATE  1: the freer makes a folio of the descriptor again
+ * FAULT_... leaves something out of the protocol; each has to be found.
+ */
+#include "states.pml"
+
+#ifndef FOLIOS
+#define FOLIOS 1
+#endif
+#ifndef MOVERS
+#define MOVERS 1
+#endif
+#ifndef PINNERS
+#define PINNERS 0
+#endif
+#ifndef LONGS
+#define LONGS 0
+#endif
+#ifndef WRITERS
+#define WRITERS 0
+#endif
+#ifndef READERS
+#define READERS 0
+#endif
+#ifndef FREERS
+#define FREERS 0
+#endif
+#ifndef DETACHERS
+#define DETACHERS 0
+#endif
+#ifndef OPS
+#define OPS 1
+#endif
+#ifndef RECREATE
+#define RECREATE 0
+#endif
+
+#define LAST (FOLIOS - 1)
+#define PLACES (FOLIOS * (1 + MOVERS))
+/* Threads with a record: pinners, writers, readers, long pins (for their read section). */
+#define THREADS (PINNERS + WRITERS + READERS + LONGS)
+#define RECORDS (THREADS + 1) /* arrays are not empty */
+#define SECTIONS (FREERS || READERS)
+#define POISON 99
+
+/* --- a folio: word, count, and where it is found --- */
+byte flags[FOLIOS], version[FOLIOS], frame[FOLIOS];
+byte refs[FOLIOS], longs[FOLIOS];
+byte linked[FOLIOS]; /* link_: the mover that has it, + 1 */
+bit indexed[FOLIOS]; /* the owner's index has it */
+
+/* --- places: two words of content each --- */
+byte low[PLACES], high[PLACES];
+bit used[PLACES];
+
+/* --- thread records, and what is on its way to them --- */
+byte slot[RECORDS];  /* folio + 1 */
+byte epoch[RECORDS]; /* 0: in no section */
+byte now_epoch = 1;
+byte asleep[RECORDS]; /* folio + 1 */
+mtype = { SLOT, EPOCH, LOW, HIGH };
+#define DEPTH 3
+chan buffer[RECORDS] = [DEPTH] of { mtype, byte, byte };
+
+/* --- the owner's life --- */
+byte running;
+bit detaching, detached, detacher_sleeps;
+
+/* --- ghosts: what the checks need and no thread sees --- */
+byte stored;		 /* what the writer has added */
+byte isolations[FOLIOS]; /* agreed to by the owner, and open */
+byte freed[FOLIOS];	 /* 1: the owner was told or need not be, 2: its place is free */
+byte ops;		 /* ops that run */
+bit told_detached;	 /* detach has returned 0 */
+byte in_limbo;		 /* places that a reader kept */
+
+hidden byte edge, p_, v_;
+c_decl {
+	static unsigned char taken_[64];
+	static void say_edges(void)
+	{
+		printf("edges:");
+		for (int i = 0; i < 64; i++)
+			if (taken_[i])
+				printf(" %d", i);
+		printf("\n");
+	}
+	static void edge_taken(int i)
+	{
+		static int said;
+
+		if (!said++)
+			atexit(say_edges);
+		taken_[i & 63] = 1;
+	}
+}
+
+/* A store to the word, by its step in states.def. */
+#define STEP(name, f, to)                                                                          \
+	edge = EDGE_##name(flags[f], (to));                                                        \
+	c_code { edge_taken(edge); };                                                              \
+	assert(MAY_##name(flags[f], (to)));                                                        \
+	version[f] = version[f] + NEXT_##name;                                                     \
+	flags[f] = (to)
+
+/* --- store buffers --- */
+
+inline out(x) /* the oldest store of x becomes visible; in a d_step, for p_ and v_ are no state */
+{
+	if
+	:: buffer[x] ? SLOT(p_, v_) -> slot[x] = v_
+	:: buffer[x] ? EPOCH(p_, v_) -> epoch[x] = v_
+	:: buffer[x] ? LOW(p_, v_) -> low[p_] = v_
+	:: buffer[x] ? HIGH(p_, v_) -> high[p_] = v_
+	fi
+}
+
+inline out_all(x)
+{
+	do
+	:: nempty(buffer[x]) -> out(x)
+	:: empty(buffer[x]) -> break
+	od
+}
+
+inline some_out(x) /* before another one looks; atomic, not d_step */
+{
+	do
+	:: d_step { nempty(buffer[x]) -> out(x) }
+	:: break
+	od
+}
+
+inline store(what, place, value) /* a plain store of thread me */
+{
+	d_step {
+		if
+		:: full(buffer[me]) -> out(me)
+		:: nfull(buffer[me])
+		fi;
+		buffer[me] ! what(place, value)
+	}
+}
+
+inline membarrier()
+{
+#ifdef FAULT_MEMBARRIER
+	skip
+#else
+	d_step {
+		x = 0;
+		do
+		:: x < THREADS -> out_all(x); x++
+		:: else -> break
+		od;
+		x = 0
+	}
+#endif
+}
+
+/* --- waiting for MOVING to go: folio_wait_moving(), folio_clear() --- */
+
+inline wake(f)
+{
+	d_step {
+		x = 0;
+		do
+		:: x < THREADS ->
+			if
+			:: asleep[x] == f + 1 -> asleep[x] = 0
+			:: else
+			fi;
+			x++
+		:: else -> break
+		od;
+		x = 0
+	}
+}
+
+inline wait_moving(f)
+{
+	do
+	:: !(flags[f] & MOVING) -> break
+	:: atomic {
+		flags[f] & MOVING ->
+		d_step {
+			out_all(me);
+			if
+#ifndef FAULT_WAIT_FLAG
+			:: !(flags[f] & WAITERS) -> STEP(WAIT, f, flags[f] | WAITERS)
+#endif
+			:: else
+			fi;
+			expect = flags[f];
+			expect_version = version[f]
+		}
+	   };
+	   d_step { /* os_futex_wait() */
+		if
+		:: flags[f] == expect && version[f] == expect_version -> asleep[me] = f + 1
+		:: else
+		fi;
+		expect = 0;
+		expect_version = 0
+	   };
+	   asleep[me] == 0
+	od
+}
+
+inline unmark(f)
+{
+	d_step {
+		waited = (flags[f] & WAITERS) != 0;
+		STEP(UNMARK, f, flags[f] & ~(MOVING | WAITERS));
+#ifdef FAULT_WAKE_UNMARK
+		waited = 0
+#endif
+	};
+	if
+	:: waited -> waited = 0; wake(f)
+	:: else
+	fi
+}
+
+/* --- read sections: quire_read_enter(), quire_read_leave() --- */
+
+inline section_enter()
+{
+#if SECTIONS
+	store(EPOCH, 0, now_epoch)
+#else
+	skip
+#endif
+}
+
+inline section_leave()
+{
+#if SECTIONS
+	store(EPOCH, 0, 0)
+#else
+	skip
+#endif
+}
+
+/* --- the owner's ops and its life: owner_enter(), owner_leave(), owner_free() --- */
+
+inline op_begin()
+{
+	assert(!told_detached);
+	ops++
+}
+
+inline op_end()
+{
+	ops--
+}
+
+inline owner_leave()
+{
+	d_step {
+		running--;
+		if
+		:: running == 0 && detaching -> detaching = 0; detached = 1; waited = 1
+		:: else
+		fi
+	};
+	if
+	:: waited ->
+		d_step {
+			waited = 0;
+#ifndef FAULT_WAKE_LEAVE
+			detacher_sleeps = 0
+#endif
+		}
+	:: else
+	fi
+}
+
+/* --- the end of a folio: last_put(), retire(), reclaim_locked() --- */
+
+inline epochs_look(after) /* keep: a section that is older */
+{
+	x = 0;
+	do
+	:: x < THREADS ->
+		atomic {
+			some_out(x);
+			keep = keep || (epoch[x] != 0 && epoch[x] < after);
+			x++
+		}
+	:: else -> break
+	od;
+	x = 0
+}
+
+inline slots_look(f) /* keep: a short pin */
+{
+	x = 0;
+	do
+	:: x < THREADS ->
+		atomic {
+			some_out(x);
+			keep = keep || slot[x] == f + 1;
+			x++
+		}
+	:: else -> break
+	od;
+	x = 0
+}
+
+inline last_put(f)
+{
+	d_step {
+		assert(refs[f] == 0);
+		STEP(RETIRE, f, flags[f] | DEAD)
+	};
+#if OPS
+	d_step {
+		running++;
+		assert(freed[f] == 0);
+		if
+		:: !detached ->
+			op_begin();
+			assert(isolations[f] == 0);
+			entered = 1
+		:: else
+		fi;
+		freed[f]++;
+#ifdef FAULT_FREE_TWICE
+		assert(freed[f] == 0)
+#endif
+	};
+	d_step {
+		if
+		:: entered -> op_end(); entered = 0
+		:: else
+		fi
+	};
+	owner_leave();
+#else
+	d_step { assert(freed[f] == 0); freed[f]++ };
+#endif
+	/* The epoch moves on; the barrier; who may still know it; who has it pinned. */
+	d_step { now_epoch++; after = now_epoch };
+	membarrier();
+#ifndef FAULT_RECLAIM_EPOCH
+	epochs_look(after);
+#endif
+#ifndef FAULT_RECLAIM_SLOTS
+	slots_look(f);
+#endif
+	d_step {
+		after = 0;
+		if
+#ifndef FAULT_RECLAIM_COUNTS
+		:: keep || longs[f] != 0 -> keep = 0
+#else
+		:: keep -> keep = 0
+#endif
+		:: else ->
+			assert(used[frame[f]] && freed[f] == 1);
+			used[frame[f]] = 0;
+			low[frame[f]] = POISON;
+			high[frame[f]] = POISON;
+			freed[f] = 2
+		fi
+	}
+}
+
+/* quire_folio_put() */
+inline put(f)
+{
+	d_step {
+		assert(refs[f] > 0);
+		refs[f]--;
+		gone = refs[f] == 0
+	};
+	if
+	:: gone -> gone = 0; last_put(f)
+	:: else
+	fi
+}
+
+/* --- the mover: src/migrate/batch.c, commit.c --- */
+
+mtype = { NONE, PENDING, TAKEN, PINNED, MOVED_ON, OUT, LET_GO };
+
+/* unmark_isolated() */
+inline release(f)
+{
+	d_step {
+		linked[f] = 0;
+		STEP(RELEASE, f, flags[f] & ~(ISOLATED | MOVED))
+	}
+}
+
+inline leave(f)
+{
+#if OPS
+	if
+	:: has_entered[f] -> has_entered[f] = 0; owner_leave()
+	:: else
+	fi
+#else
+	skip
+#endif
+}
+
+/* let_go(): folio_put_if_last(), then folio_gone() */
+inline let_go(f)
+{
+	d_step {
+		if
+		:: refs[f] == 1 -> refs[f] = 0; entry[f] = LET_GO
+		:: else
+		fi
+	};
+	if
+	:: entry[f] == LET_GO ->
+		if
+		:: linked[f] == me + 1 -> release(f)
+		:: else
+		fi;
+		isolations[f] = 0;
+		leave(f);
+		last_put(f)
+	:: else
+	fi
+}
+
+/* entry_putback() */
+inline putback(f)
+{
+	let_go(f);
+	if
+	:: entry[f] == TAKEN ->
+#if OPS
+		if
+		:: has_entered[f] ->
+			d_step {
+				op_begin();
+				assert(isolations[f] == 1);
+				isolations[f] = 0
+			};
+#ifdef FAULT_PUTBACK_TWICE
+			d_step {
+				assert(isolations[f] == 1);
+				isolations[f] = 0
+			};
+#endif
+			op_end()
+		:: else
+		fi;
+#endif
+		release(f);
+		leave(f);
+		entry[f] = OUT
+	:: else
+	fi
+}
+
+/* isolate() */
+inline isolate(f)
+{
+	let_go(f);
+	if
+	:: entry[f] == PENDING ->
+		d_step { /* mark_isolated() */
+			if
+#ifndef FAULT_ISOLATE_TWICE
+			:: flags[f] & (ISOLATED | DEAD) -> entry[f] = OUT
+#endif
+			:: else ->
+				STEP(ISOLATE, f, flags[f] | ISOLATED);
+				source[f] = frame[f];
+				linked[f] = me + 1;
+				entry[f] = TAKEN
+			fi
+		};
+#if OPS
+		if
+		:: entry[f] == TAKEN ->
+			d_step { /* owner_enter() */
+				running++;
+				keep = detaching || detached;
+				gone = detached;
+#ifdef FAULT_ENTER
+				keep = 0
+#endif
+			};
+			if
+			:: keep ->
+				keep = 0;
+				owner_leave();
+				if
+				:: !gone -> release(f); entry[f] = OUT /* -EAGAIN */
+				:: gone -> gone = 0	/* as if it had no ops */
+				fi
+			:: else ->
+				d_step { gone = 0; has_entered[f] = 1; op_begin() };
+				if
+				:: d_step {
+					op_end();
+					assert(isolations[f] == 0);
+					isolations[f] = 1
+				   }
+				:: d_step { op_end(); entry[f] = OUT }; /* a veto, or -EAGAIN */
+				   release(f);
+				   leave(f)
+				fi
+			fi
+		:: else
+		fi
+#else
+		skip
+#endif
+	:: else
+	fi
+}
+
+/* The non-temporal copy, as it is at its sfence: a word, then the other. */
+inline all_some_out()
+{
+	x = 0;
+	do
+	:: x < THREADS -> some_out(x); x++
+	:: else -> break
+	od;
+	x = 0
+}
+
+inline copy()
+{
+	f = 0;
+	do
+	:: f < FOLIOS ->
+		if
+		:: entry[f] == TAKEN || entry[f] == MOVED_ON ->
+			atomic { all_some_out(); low[target[f]] = low[source[f]] };
+			atomic { all_some_out(); high[target[f]] = high[source[f]] }
+		:: else
+		fi;
+		f++
+	:: else -> break
+	od
+}
+
+inline publish()
+{
+	f = 0;
+	do
+	:: f < FOLIOS ->
+		if
+		:: entry[f] == TAKEN ->
+			d_step {
+				waited = (flags[f] & WAITERS) != 0;
+#if OPS
+				if
+				:: has_entered[f] -> STEP(PUBLISH, f, ISOLATED | MOVED)
+				:: else -> linked[f] = 0; STEP(PUBLISH, f, 0)
+				fi;
+#else
+				linked[f] = 0;
+				STEP(PUBLISH, f, 0);
+#endif
+				frame[f] = target[f];
+				entry[f] = MOVED_ON;
+#ifdef FAULT_WAKE_PUBLISH
+				waited = 0
+#endif
+			};
+			if
+			:: waited -> waited = 0; wake(f)
+			:: else
+			fi
+		:: else
+		fi;
+		f++
+	:: else -> break
+	od
+}
+
+/* commit_chunk() */
+inline commit()
+{
+	f = 0;
+	do
+	:: f < FOLIOS ->
+		if
+		:: entry[f] == TAKEN -> d_step { STEP(MARK, f, flags[f] | MOVING) }
+		:: else
+		fi;
+		f++
+	:: else -> break
+	od;
+	membarrier();
+#ifndef FAULT_SCAN_SLOTS
+	x = 0;
+	do
+	:: x < THREADS ->
+		atomic {
+			some_out(x);
+			if
+			:: slot[x] != 0 ->
+				if
+				:: entry[slot[x] - 1] == TAKEN -> entry[slot[x] - 1] = PINNED
+				:: else
+				fi
+			:: else
+			fi;
+			x++
+		}
+	:: else -> break
+	od;
+	x = 0;
+#endif
+	f = 0;
+	do
+	:: f < FOLIOS ->
+		d_step {
+			if
+#ifndef FAULT_SCAN_COUNTS
+			:: entry[f] == TAKEN && longs[f] != 0 -> entry[f] = PINNED
+#endif
+			:: else
+			fi
+		};
+		if
+		:: entry[f] == PINNED -> unmark(f)
+		:: else
+		fi;
+		f++
+	:: else -> break
+	od;
+#ifdef FAULT_PUBLISH_FIRST
+	publish();
+	copy()
+#else
+	copy();
+	publish()
+#endif
+}
+
+proctype mover(byte me)
+{
+	mtype entry[FOLIOS] = NONE;
+	byte source[FOLIOS], target[FOLIOS];
+	bit has_entered[FOLIOS];
+	byte f, x, after;
+	bit gone, waited, entered, keep, runs;
+
+	f = 0;
+	do
+	:: f < FOLIOS ->
+		d_step { /* quire_folio_get() */
+			if
+#ifdef FAULT_GET_ZERO
+			:: true -> refs[f]++; entry[f] = PENDING
+#else
+			:: refs[f] > 0 -> refs[f]++; entry[f] = PENDING
+			:: else
+#endif
+			fi;
+			f++
+		}
+	:: else -> break
+	od;
+
+	/* mover_isolate() */
+	f = 0;
+	do
+	:: f < FOLIOS ->
+		if
+		:: entry[f] == PENDING -> isolate(f)
+		:: else
+		fi;
+		f++
+	:: else -> break
+	od;
+
+	/* mover_migrate(): who was let go falls out */
+	f = 0;
+	do
+	:: f < FOLIOS ->
+		if
+		:: entry[f] == TAKEN -> let_go(f)
+		:: else
+		fi;
+		f++
+	:: else -> break
+	od;
+	/* mover_place(), here because it commutes: the lowest place that is free */
+	skip;
+	d_step {
+		f = 0;
+		do
+		:: f < FOLIOS ->
+			if
+			:: entry[f] == TAKEN ->
+				x = 0;
+				do
+				:: used[x] -> x++
+				:: !used[x] -> break
+				od;
+				used[x] = 1;
+				target[f] = x;
+				x = 0;
+				runs = 1;
+				entered = entered || has_entered[f];
+				keep = keep || !has_entered[f]
+			:: else
+			fi;
+			f++
+		:: else -> break
+		od;
+		/* The entries of one owner agree about whether its ops are called. */
+		assert(!(entered && keep));
+		keep = 0;
+		f = 0
+	};
+	if
+	:: runs ->
+		if
+		:: entered ->
+			op_begin();
+			if
+			:: commit()
+			:: skip /* -EAGAIN, an error, or 0 without a commit */
+			fi;
+			entered = 0;
+			op_end()
+		:: else -> commit()
+		fi;
+		/* settle(), or the end of what was moved */
+		f = 0;
+		do
+		:: f < FOLIOS ->
+			if
+			:: entry[f] == PINNED -> entry[f] = TAKEN
+			:: else
+			fi;
+			if
+			:: entry[f] == TAKEN ->
+				d_step {
+					used[target[f]] = 0;
+					low[target[f]] = POISON;
+					high[target[f]] = POISON
+				};
+				putback(f)
+			:: entry[f] == MOVED_ON ->
+#if OPS
+				if
+				:: has_entered[f] ->
+					d_step { assert(isolations[f] == 1); isolations[f] = 0 };
+					release(f);
+					leave(f)
+				:: else
+				fi
+#else
+				skip
+#endif
+			:: else
+			fi;
+			f++
+		:: else -> break
+		od;
+		/* old_places(): into limbo, and out of it where no reader can be looking */
+		skip;
+		d_step { now_epoch++; after = now_epoch };
+		membarrier();
+#ifndef FAULT_LIMBO_EPOCH
+		epochs_look(after);
+#endif
+		d_step {
+			after = 0;
+			f = 0;
+			do
+			:: f < FOLIOS ->
+				if
+				:: entry[f] == MOVED_ON && keep -> in_limbo++
+				:: entry[f] == MOVED_ON && !keep ->
+					assert(used[source[f]]);
+					used[source[f]] = 0;
+					low[source[f]] = POISON;
+					high[source[f]] = POISON
+				:: else
+				fi;
+				source[f] = 0;
+				target[f] = 0;
+				f++
+			:: else -> break
+			od;
+			keep = 0
+		}
+	:: else
+	fi;
+
+	/* entry_release() */
+	f = 0;
+	do
+	:: f < FOLIOS ->
+		if
+		:: entry[f] == OUT || entry[f] == MOVED_ON -> put(f)
+		:: else
+		fi;
+		f++
+	:: else -> break
+	od
+}
+
+/* --- pins: quire_pin(), quire_unpin() --- */
+
+inline pin(f) /* address: where it is, or POISON */
+{
+	do
+	:: 
+#ifdef FAULT_CHECK_FIRST
+	   expect = flags[f];
+#endif
+	   store(SLOT, 0, f + 1);
+	   d_step {
+#ifndef FAULT_CHECK_FIRST
+		expect = flags[f];
+#endif
+#ifdef FAULT_RECHECK
+		expect = expect & ~MOVING;
+#endif
+		address = frame[f]
+	   };
+	   if
+	   :: !(expect & (MOVING | DEAD)) -> expect = 0; break
+	   :: else ->
+		store(SLOT, 0, 0);
+		address = POISON;
+		if
+		:: expect & DEAD -> expect = 0; break
+		:: else -> expect = 0; wait_moving(f)
+		fi
+	   fi
+	od
+}
+
+/* While it is pinned: nobody moves it, and its place is nobody else's. */
+inline pinned_use(f)
+{
+	assert(used[address] && frame[f] == address && low[address] != POISON)
+}
+
+proctype pinner(byte me; byte f)
+{
+	byte address, expect, expect_version;
+
+	section_enter();
+	if
+	:: indexed[f] ->
+		pin(f);
+		section_leave();
+		if
+		:: address != POISON ->
+			pinned_use(f);
+			store(SLOT, 0, 0)
+		:: else
+		fi
+	:: !indexed[f] -> section_leave()
+	fi
+}
+
+proctype writer(byte me; byte f)
+{
+	byte address, expect, expect_version, value;
+
+	section_enter();
+	if
+	:: indexed[f] ->
+		pin(f);
+		section_leave();
+		if
+		:: address != POISON ->
+			d_step { pinned_use(f); value = low[address] + 1 };
+#ifdef FAULT_UNPIN_EARLY
+			store(SLOT, 0, 0);
+#endif
+			store(LOW, address, value);
+			store(HIGH, address, value);
+			stored++;
+			value = 0;
+			store(SLOT, 0, 0)
+		:: else
+		fi
+	:: !indexed[f] -> section_leave()
+	fi
+}
+
+/* long_pin(), quire_unpin_long(): locked instructions, which empty the buffer */
+proctype long_pinner(byte me; byte f)
+{
+	byte address, expect, expect_version;
+
+	section_enter();
+	if
+	:: indexed[f] ->
+		do
+		::
+#ifdef FAULT_LONG_CHECK_FIRST
+		   d_step { expect = flags[f]; address = frame[f] };
+		   d_step { out_all(me); longs[f]++ };
+#else
+		   d_step { out_all(me); longs[f]++ };
+		   d_step { expect = flags[f]; address = frame[f] };
+#endif
+		   if
+		   :: !(expect & (MOVING | DEAD)) -> expect = 0; break
+		   :: else ->
+			address = POISON;
+			longs[f]--;
+			if
+			:: expect & DEAD -> expect = 0; break
+			:: else -> expect = 0; wait_moving(f)
+			fi
+		   fi
+		od;
+		section_leave();
+		if
+		:: address != POISON ->
+			pinned_use(f);
+			d_step { out_all(me); assert(longs[f] > 0); longs[f]-- }
+		:: else
+		fi
+	:: !indexed[f] -> section_leave()
+	fi
+}
+
+/* quire_view(), quire_view_stale() */
+proctype reader(byte me; byte f)
+{
+	byte address, seen, one, other, x;
+	bit dead;
+
+	section_enter();
+	if
+	:: indexed[f] ->
+		d_step {
+			address = frame[f];
+			seen = version[f];
+			dead = (flags[f] & DEAD) != 0
+		};
+		if
+		:: !dead ->
+			/* whatever it reads, it is nobody else's */
+			d_step { assert(used[address]); one = low[address] };
+			d_step { assert(used[address]); other = high[address] };
+			d_step {
+				if
+				:: seen == version[f] && !(flags[f] & DEAD) ->
+#if WRITERS && FOLIOS == 1
+					assert(one <= 1 && other <= 1)
+#else
+					assert(one == 10 * f && other == 10 * f)
+#endif
+				:: else
+				fi;
+				one = 0; other = 0; seen = 0; address = 0
+			}
+		:: else -> dead = 0
+		fi
+	:: !indexed[f]
+	fi;
+	section_leave()
+}
+
+/* The owner takes it out of its index and drops its reference; it may make another one of it. */
+proctype freer(byte f)
+{
+	byte x, after;
+	bit gone, waited, entered, keep;
+
+	indexed[f] = 0;
+	put(f);
+#if RECREATE
+	if
+	:: d_step {
+		freed[f] == 2 && refs[f] == 0 -> /* quire_folio_create_with() */
+		assert(longs[f] == 0);
+		x = 0;
+		do
+		:: used[x] -> x++
+		:: !used[x] -> break
+		od;
+		used[x] = 1;
+		low[x] = 10 * f;
+		high[x] = 10 * f;
+		freed[f] = 0;
+		STEP(CREATE, f, 0);
+		frame[f] = x;
+		x = 0
+	   };
+	   refs[f] = 1;
+	   indexed[f] = 1
+	:: skip
+	fi
+#endif
+}
+
+/* quire_owner_detach() */
+proctype detacher()
+{
+	byte count;
+	bit waits;
+
+	d_step {
+		if
+#ifndef FAULT_DETACH
+		:: running != 0 -> detaching = 1; waits = 1
+#endif
+		:: else -> detached = 1
+		fi
+	};
+	if
+	:: waits ->
+		do
+		:: !detaching -> break /* await_life() */
+		:: atomic { detaching -> count = running };
+		   d_step {
+			if
+			:: detaching && running == count -> detacher_sleeps = 1
+			:: else
+			fi;
+			count = 0
+		   };
+		   !detacher_sleeps
+		:: atomic { /* the deadline: stay_attached() */
+			detaching -> detaching = 0; count = 1
+		   };
+		   break
+		od
+	:: else
+	fi;
+	skip; /* a d_step cannot be jumped to */
+	d_step {
+		if
+		:: count == 0 -> assert(ops == 0); told_detached = 1
+		:: else
+		fi
+	}
+}
+
+/* --- everything starts, everything ends --- */
+
+init {
+	byte i, live;
+
+	atomic {
+		i = 0;
+		do
+		:: i < PLACES -> low[i] = POISON; high[i] = POISON; i++
+		:: else -> break
+		od;
+		i = 0;
+		do
+		:: i < FOLIOS ->
+			STEP(CREATE, i, 0);
+			frame[i] = i;
+			used[i] = 1;
+			low[i] = 10 * i;
+			high[i] = 10 * i;
+			refs[i] = 1;
+			indexed[i] = 1;
+			i++
+		:: else -> break
+		od;
+#if MOVERS > 0
+		run mover(0);
+#endif
+#if MOVERS > 1
+		run mover(1);
+#endif
+#if PINNERS > 0
+		run pinner(0, LAST);
+#endif
+#if PINNERS > 1
+		run pinner(1, 0);
+#endif
+#if WRITERS > 0
+		run writer(PINNERS, 0);
+#endif
+#if READERS > 0
+		run reader(PINNERS + WRITERS, LAST);
+#endif
+#if LONGS > 0
+		run long_pinner(PINNERS + WRITERS + READERS, LAST);
+#endif
+#if FREERS > 0
+		run freer(LAST);
+#endif
+#if DETACHERS > 0
+		run detacher();
+#endif
+		i = 0
+	};
+	_nr_pr == 1;
+	d_step {
+		do
+		:: i < THREADS ->
+			out_all(i);
+			assert(slot[i] == 0 && epoch[i] == 0 && asleep[i] == 0);
+			i++
+		:: else -> break
+		od;
+		assert(ops == 0 && running == 0 && !detaching);
+		assert(!detached || told_detached);
+		i = 0;
+		do
+		:: i < FOLIOS ->
+			assert(longs[i] == 0 && isolations[i] == 0 && linked[i] == 0);
+			if
+			:: refs[i] == 0 ->
+				assert(flags[i] == IN_DEAD && freed[i] != 0 && !indexed[i]);
+				if
+				:: freed[i] == 1 -> used[frame[i]] = 0 /* the next reclaim */
+				:: else
+				fi
+			:: else ->
+				assert(flags[i] == IN_LIVE && refs[i] == 1 && freed[i] == 0);
+				assert(used[frame[i]] && indexed[i]);
+				assert(low[frame[i]] == high[frame[i]]);
+				/* no store is lost */
+				assert(low[frame[i]] == 10 * i + (i == 0 -> stored : 0));
+				live++
+			fi;
+			i++
+		:: else -> break
+		od;
+		i = 0;
+		do
+		:: i < PLACES -> live = live - used[i]; i++
+		:: else -> break
+		od;
+		/* no place is lost, none is used twice */
+		assert(live + in_limbo == 0 || live + in_limbo == 256);
+		live = 0
+	}
+}
