@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: MIT
+#include "frame/blocks.h"
+
+#include "os/os.h"
+#include "util/atomic.h"
+#include "util/check.h"
+#include "util/points.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A state: frames in use, and flags. */
+#define USED(s) ((s) & 0x3ffu)
+#define FREE(s) (QUIRE_BLOCK_FRAMES - USED(s))
+#define CLAIMED (1u << 10)
+#define PINNED (1u << 11) /* its class; says nothing while the block is empty */
+#define SLOT_SHIFT 16	  /* of the slot whose home it is, + 1; 0: nobody's */
+#define SLOT_OF(s) ((s) >> SLOT_SHIFT)
+
+/* Blocks whose states share a cache line: a home keeps other homes off it. */
+#define LINE_BLOCKS 16u
+/* How often a field is gone through for a bit that the count says is there. */
+#define ROUNDS 64u
+
+/* Lists: three levels of each class, then the empty blocks. */
+#define LEVELS 3u
+#define LIST_EMPTY (BLOCK_CLASSES * LEVELS)
+#define LIST_NONE BLOCK_LISTS
+
+static const uint32_t level_most[LEVELS] = { 64, 256, 511 }; /* free frames */
+
+#define load_seq(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
+
+/* --- the lists --- */
+
+static unsigned list_of(uint32_t state)
+{
+	unsigned base = state & PINNED ? LEVELS : 0;
+
+	if (!USED(state))
+		return LIST_EMPTY;
+	if (USED(state) == QUIRE_BLOCK_FRAMES)
+		return LIST_NONE;
+	for (unsigned l = 0;; l++)
+		if (FREE(state) <= level_most[l])
+			return base + l;
+}
+
+static uint32_t list_most(unsigned list)
+{
+	return list == LIST_EMPTY ? QUIRE_BLOCK_FRAMES : level_most[list % LEVELS];
+}
+
+/*
+ * Marks block i where state says. The load may be stale only if a search is just about to clear
+ * that mark; it looks at the state again after that (seq_cst on both sides: one sees the other).
+ */
+static void mark(struct blocks *b, uint32_t i, uint32_t state)
+{
+	unsigned list = list_of(state);
+	uint64_t bit = 1ull << (i % 64);
+
+	if (list != LIST_NONE && !(load_seq(&b->list[list][i / 64]) & bit))
+		__atomic_fetch_or(&b->list[list][i / 64], bit, __ATOMIC_SEQ_CST);
+}
+
+/* Moves the mark of a block that was met in a list where it does not belong. */
+static void mark_anew(struct blocks *b, uint32_t i, unsigned list)
+{
+	mark(b, i, load_seq(&b->state[i]));
+	SYNC_POINT("frame:marked-twice", NULL);
+	__atomic_fetch_and(&b->list[list][i / 64], ~(1ull << (i % 64)), __ATOMIC_SEQ_CST);
+	mark(b, i, load_seq(&b->state[i]));
+}
+
+/* --- a block --- */
+
+/* Counts n frames as used, or says that it cannot. */
+static bool count_take(struct blocks *b, uint32_t i, uint32_t n, enum block_class class,
+		       bool claimed_too)
+{
+	uint32_t s = load_relaxed(&b->state[i]), new;
+
+	do {
+		if (USED(s) + n > QUIRE_BLOCK_FRAMES || ((s & CLAIMED) && !claimed_too))
+			return false;
+		new = s + n;
+		if (!USED(s))
+			new = (new & ~PINNED) | (class == BLOCK_PINNED ? PINNED : 0);
+	} while (!compare_exchange(&b->state[i], &s, new));
+	SYNC_POINT("frame:counted", NULL);
+	return true;
+}
+
+static void count_give(struct blocks *b, uint32_t i, uint32_t n)
+{
+	SYNC_POINT("frame:cleared", NULL);
+	mark(b, i, fetch_sub(&b->state[i], n) - n);
+}
+
+/* acquire: pairs with the release of give_bits(): what the one before did there came before. */
+static bool take_word(uint64_t *word, uint64_t bits)
+{
+	uint64_t x = load_relaxed(word);
+
+	do {
+		if (x & bits)
+			return false;
+	} while (!compare_exchange(word, &x, x | bits));
+	return true;
+}
+
+static bool take_bits(struct block_bits *field, unsigned offset, unsigned order)
+{
+	unsigned first = offset / 64, end = first + (1u << (order > 6 ? order - 6 : 0));
+
+	if (order <= 6)
+		return take_word(&field->word[first], bits_mask(order) << (offset % 64));
+	for (unsigned w = first; w < end; w++) {
+		if (take_word(&field->word[w], ~0ull))
+			continue;
+		while (w-- > first)
+			store_release(&field->word[w], 0);
+		return false;
+	}
+	return true;
+}
+
+static void give_bits(struct block_bits *field, unsigned offset, unsigned order)
+{
+	uint64_t bits = bits_mask(order) << (offset % 64), was;
+
+	if (order <= 6) {
+		was = __atomic_fetch_and(&field->word[offset / 64], ~bits, __ATOMIC_SEQ_CST);
+		CHECK((was & bits) == bits);
+		(void)was;
+		return;
+	}
+	for (unsigned w = offset / 64; w < (offset + (1u << order)) / 64; w++) {
+		CHECK(load_relaxed(&field->word[w]) == ~0ull);
+		store_release(&field->word[w], 0);
+	}
+}
+
+static unsigned find_place(const struct block_bits *field, unsigned order)
+{
+	struct block_bits now;
+
+	for (unsigned w = 0; w < BLOCK_WORDS; w++)
+		now.word[w] = load_relaxed(&field->word[w]);
+	return bits_find_clear(&now, order);
+}
+
+/* A place in a block of which 2^order frames are counted as ours, or BLOCK_NONE. */
+static unsigned take_place(struct block_bits *field, unsigned order)
+{
+	/* Others may take what was found; by (1) there is another one, if it is for one frame. */
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		unsigned offset = find_place(field, order);
+
+		if (offset == BLOCK_NONE && order)
+			return BLOCK_NONE;
+		if (offset != BLOCK_NONE && take_bits(field, offset, order))
+			return offset;
+	}
+	return BLOCK_NONE;
+}
+
+static bool alloc_in(struct blocks *b, uint32_t i, unsigned order, enum block_class class,
+		     bool claimed_too, uint32_t *frame)
+{
+	unsigned offset;
+
+	/* Looked at first, so that no count is in another's way for nothing. */
+	if (order && FREE(load_relaxed(&b->state[i])) >= 1u << order &&
+	    find_place(&b->field[i], order) == BLOCK_NONE)
+		return false;
+	if (!count_take(b, i, 1u << order, class, claimed_too))
+		return false;
+	offset = take_place(&b->field[i], order);
+	if (offset == BLOCK_NONE) {
+		count_give(b, i, 1u << order);
+		return false;
+	}
+	*frame = i * QUIRE_BLOCK_FRAMES + offset;
+	return true;
+}
+
+/* --- homes --- */
+
+/* Which slot is this thread's: threads beyond their number share, which costs time alone. */
+static uint32_t my_slot(void)
+{
+	static __thread uint32_t number __attribute__((tls_model("initial-exec")));
+	static uint32_t numbers;
+
+	if (!number)
+		number = __atomic_fetch_add(&numbers, 1, __ATOMIC_RELAXED) % BLOCK_SLOTS + 1;
+	return number - 1;
+}
+
+static unsigned group_of(unsigned order)
+{
+	return order == 0 ? 0 : order <= 5 ? 1 : 2;
+}
+
+/* Has another slot its home in this block, or in one whose state is in the same cache line? */
+static bool is_near_a_home(const struct blocks *b, uint32_t i, uint32_t slot)
+{
+	uint32_t first = i / LINE_BLOCKS * LINE_BLOCKS, end = first + LINE_BLOCKS, at;
+
+	for (i = first; i < end && i < b->n; i++) {
+		at = SLOT_OF(load_relaxed(&b->state[i]));
+		if (at && at != slot + 1)
+			return true;
+	}
+	return false;
+}
+
+/* Makes block i the slot's, or nobody's any more. false: it is another slot's. */
+static bool set_slot(struct blocks *b, uint32_t i, uint32_t slot, bool settle)
+{
+	uint32_t s = load_relaxed(&b->state[i]), others = (1u << SLOT_SHIFT) - 1;
+
+	do {
+		if (SLOT_OF(s) && SLOT_OF(s) != slot + 1)
+			return false;
+	} while (!compare_exchange(&b->state[i], &s,
+				   (s & others) | (settle ? (slot + 1) << SLOT_SHIFT : 0)));
+	return true;
+}
+
+static void settle_in(struct blocks *b, uint32_t slot, uint32_t *home, uint32_t i)
+{
+	uint32_t old;
+
+	if (!set_slot(b, i, slot, true))
+		return;
+	old = __atomic_exchange_n(home, i + 1, __ATOMIC_RELAXED);
+	for (unsigned c = 0; c < BLOCK_CLASSES; c++)
+		for (unsigned g = 0; g < BLOCK_GROUPS; g++)
+			if (load_relaxed(&b->slot[slot].home[c][g]) == old)
+				return; /* it still is a home of this slot */
+	if (old)
+		(void)set_slot(b, old - 1, slot, false);
+}
+
+/* --- the search --- */
+
+enum pass {
+	PASS_APART,  /* away from the homes of others */
+	PASS_LISTED, /* whatever is marked */
+};
+
+static bool search_list(struct blocks *b, unsigned list, unsigned order, enum block_class class,
+			enum pass pass, uint32_t slot, uint32_t *frame, uint32_t *at)
+{
+	for (size_t w = 0; w < b->words; w++) {
+		uint64_t marks = load_relaxed(&b->list[list][w]);
+
+		for (; marks; marks &= marks - 1) {
+			uint32_t i = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(marks);
+			uint32_t s = load_relaxed(&b->state[i]);
+
+			if (list_of(s) != list)
+				mark_anew(b, i, list);
+			if ((s & CLAIMED) ||
+			    (pass == PASS_APART && is_near_a_home(b, i, slot)))
+				continue;
+			if (alloc_in(b, i, order, class, false, frame)) {
+				*at = i;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static bool search(struct blocks *b, unsigned order, enum block_class class, enum pass pass,
+		   uint32_t *frame, uint32_t *at)
+{
+	unsigned own = class * LEVELS, other = (1 - class) * LEVELS;
+	const unsigned lists[BLOCK_LISTS] = { own,   own + 1,	own + 2,  LIST_EMPTY,
+					      other, other + 1, other + 2 };
+
+	for (unsigned k = 0; k < BLOCK_LISTS; k++)
+		if (list_most(lists[k]) >= 1u << order &&
+		    search_list(b, lists[k], order, class, pass, slot, frame, at))
+			return true;
+	return false;
+}
+
+/* All blocks, whatever the lists say. */
+static bool search_all(struct blocks *b, unsigned order, enum block_class class, bool claimed_too,
+		       uint32_t *frame)
+{
+	for (uint32_t i = 0; i < b->n; i++)
+		if (FREE(load_relaxed(&b->state[i])) >= 1u << order &&
+		    alloc_in(b, i, order, class, claimed_too, frame))
+			return true;
+	return false;
+}
+
+int blocks_alloc(struct blocks *b, unsigned order, enum block_class class, bool claimed_too,
+		 uint32_t *frame)
+{
+	uint32_t slot = my_slot(), *home = NULL, at;
+
+	if (order < BLOCK_ORDER) {
+		home = &b->slot[slot].home[class][group_of(order)];
+		at = load_relaxed(home);
+		if (at && alloc_in(b, at - 1, order, class, false, frame))
+			return 0;
+	}
+	for (int pass = PASS_APART; pass <= PASS_LISTED; pass++) {
+		if (!search(b, order, class, (enum pass)pass, slot, frame, &at))
+			continue;
+		if (home && pass == PASS_APART)
+			settle_in(b, slot, home, at);
+		return 0;
+	}
+	if (search_all(b, order, class, false, frame) ||
+	    (claimed_too && search_all(b, order, class, true, frame)))
+		return 0;
+	return -ENOMEM;
+}
+
+int blocks_alloc_at(struct blocks *b, unsigned order, enum block_class class, uint32_t frame)
+{
+	uint32_t i = frame / QUIRE_BLOCK_FRAMES;
+
+	if (order > BLOCK_ORDER || i >= b->n || (frame & ((1u << order) - 1)))
+		return -EINVAL;
+	if (!count_take(b, i, 1u << order, class, true))
+		return -EBUSY;
+	if (take_bits(&b->field[i], frame % QUIRE_BLOCK_FRAMES, order))
+		return 0;
+	count_give(b, i, 1u << order);
+	return -EBUSY;
+}
+
+void blocks_free(struct blocks *b, unsigned order, uint32_t frame)
+{
+	uint32_t i = frame / QUIRE_BLOCK_FRAMES;
+
+	CHECK(i < b->n && order <= BLOCK_ORDER && !(frame & ((1u << order) - 1)));
+	give_bits(&b->field[i], frame % QUIRE_BLOCK_FRAMES, order);
+	count_give(b, i, 1u << order);
+}
+
+/* --- claims --- */
+
+/*
+ * Claims are taken in the order of their blocks, so that of two that overlap the one that gets the
+ * first common block goes on, and the other takes back what it has. One that is held already, by a
+ * claim of the same plan, is not taken back: NEW in the pointer tells them apart meanwhile.
+ */
+#define NEW(who) ((const void *)((uintptr_t)(who) | 1))
+
+static void drop_new(struct blocks *b, uint32_t first, uint32_t end, const void *who)
+{
+	for (uint32_t i = first; i < end; i++)
+		if (load_relaxed(&b->claim[i]) == NEW(who))
+			store_release(&b->claim[i], NULL);
+}
+
+int blocks_claim(struct blocks *b, uint32_t first, uint32_t n, const void *who)
+{
+	for (uint32_t i = first; i < first + n; i++) {
+		const void *was = NULL;
+
+		if (compare_exchange(&b->claim[i], &was, NEW(who)) || was == who)
+			continue;
+		drop_new(b, first, i, who);
+		return -EBUSY;
+	}
+	for (uint32_t i = first; i < first + n; i++) {
+		store_release(&b->claim[i], who);
+		__atomic_fetch_or(&b->state[i], CLAIMED, __ATOMIC_SEQ_CST);
+	}
+	return 0;
+}
+
+void blocks_unclaim(struct blocks *b, uint32_t first, uint32_t n, const void *who)
+{
+	for (uint32_t i = first; i < first + n; i++) {
+		if (load_acquire(&b->claim[i]) != who)
+			continue;
+		/* The flag first: whoever claims it next sets it again. */
+		__atomic_fetch_and(&b->state[i], ~CLAIMED, __ATOMIC_SEQ_CST);
+		store_release(&b->claim[i], NULL);
+	}
+}
+
+/* --- looking --- */
+
+uint32_t blocks_free_of(const struct blocks *b, uint32_t i)
+{
+	return FREE(load_acquire(&b->state[i]));
+}
+
+uint64_t blocks_free_frames(const struct blocks *b)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		n += FREE(load_relaxed(&b->state[i]));
+	return n;
+}
+
+void blocks_look(const struct blocks *b, uint32_t i, struct block_bits *used, uint32_t *free,
+		 const void **claim)
+{
+	const void *who = load_acquire(&b->claim[i]);
+
+	*free = blocks_free_of(b, i);
+	for (unsigned w = 0; w < BLOCK_WORDS; w++)
+		used->word[w] = load_acquire(&b->field[i].word[w]);
+	*claim = (const void *)((uintptr_t)who & ~(uintptr_t)1);
+}
+
+const char *blocks_validate(const struct blocks *b)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
+		uint32_t s = load_acquire(&b->state[i]);
+		bool marked = list_of(s) == LIST_NONE;
+
+		if (bits_count_clear(&b->field[i], 0) != FREE(s))
+			return "a block's count is not the number of its set bits";
+		if (!(s & CLAIMED) != !b->claim[i])
+			return "a block is claimed by nobody, or a claim keeps nobody out";
+		for (unsigned l = 0; l < BLOCK_LISTS; l++)
+			if (list_most(l) >= FREE(s))
+				marked |= (b->list[l][i / 64] >> (i % 64)) & 1;
+		if (!marked)
+			return "a block with free frames is in no list";
+	}
+	return NULL;
+}
+
+int blocks_init(struct blocks *b, uint32_t n)
+{
+	uint64_t field = (uint64_t)n * sizeof(*b->field), state = (uint64_t)n * sizeof(*b->state);
+	uint64_t claim = (uint64_t)n * sizeof(*b->claim), list;
+	char *at;
+	int error;
+
+	memset(b, 0, sizeof(*b));
+	b->n = n;
+	b->words = (n + 63u) / 64;
+	list = b->words * sizeof(uint64_t);
+	/* Each part on cache lines of its own. */
+	state = (state + 63) & ~63ull;
+	claim = (claim + 63) & ~63ull;
+	list = (list + 63) & ~63ull;
+	b->bytes = field + state + claim + BLOCK_LISTS * list;
+	error = os_reserve(b->bytes, &b->memory);
+	if (error)
+		return error;
+	at = b->memory;
+	b->field = (struct block_bits *)(void *)at;
+	at += field;
+	b->state = (uint32_t *)(void *)at;
+	at += state;
+	b->claim = (const void **)(void *)at;
+	at += claim;
+	for (unsigned l = 0; l < BLOCK_LISTS; l++, at += list)
+		b->list[l] = (uint64_t *)(void *)at;
+	for (uint32_t i = 0; i < n; i++)
+		b->list[LIST_EMPTY][i / 64] |= 1ull << (i % 64);
+	return 0;
+}
+
+void blocks_finish(struct blocks *b)
+{
+	if (b->memory)
+		os_unmap(b->memory, b->bytes);
+	b->memory = NULL;
+}
