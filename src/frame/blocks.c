@@ -7,18 +7,18 @@
 #include "util/points.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 /* A state: frames in use, and flags. */
-#define USED(s) ((s) & 0x3ffu)
+#define USED(s) ((s)&0x3ffu)
 #define FREE(s) (QUIRE_BLOCK_FRAMES - USED(s))
 #define CLAIMED (1u << 10)
 #define PINNED (1u << 11) /* its class; says nothing while the block is empty */
-#define SLOT_SHIFT 16	  /* of the slot whose home it is, + 1; 0: nobody's */
-#define SLOT_OF(s) ((s) >> SLOT_SHIFT)
 
-/* Blocks whose states share a cache line: a home keeps other homes off it. */
+/* Blocks whose states share a cache line. */
 #define LINE_BLOCKS 16u
+#define LINE_MASK 0xffffull
 /* How often a field is gone through for a bit that the count says is there. */
 #define ROUNDS 64u
 
@@ -60,8 +60,12 @@ static void mark(struct blocks *b, uint32_t i, uint32_t state)
 	unsigned list = list_of(state);
 	uint64_t bit = 1ull << (i % 64);
 
-	if (list != LIST_NONE && !(load_seq(&b->list[list][i / 64]) & bit))
+	if (list == LIST_NONE)
+		return;
+	if (!(load_seq(&b->list[list][i / 64]) & bit))
 		__atomic_fetch_or(&b->list[list][i / 64], bit, __ATOMIC_SEQ_CST);
+	if (load_relaxed(&b->from[list]) > i / 64)
+		store_relaxed(&b->from[list], i / 64);
 }
 
 /* Moves the mark of a block that was met in a list where it does not belong. */
@@ -154,6 +158,12 @@ static unsigned find_place(const struct block_bits *field, unsigned order)
 /* A place in a block of which 2^order frames are counted as ours, or BLOCK_NONE. */
 static unsigned take_place(struct block_bits *field, unsigned order)
 {
+	/* Nobody has a frame of the block, and nobody else can get one. */
+	if (order == BLOCK_ORDER) {
+		for (unsigned w = 0; w < BLOCK_WORDS; w++)
+			store_relaxed(&field->word[w], ~0ull);
+		return 0;
+	}
 	/* Others may take what was found; by (1) there is another one, if it is for one frame. */
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		unsigned offset = find_place(field, order);
@@ -172,7 +182,7 @@ static bool alloc_in(struct blocks *b, uint32_t i, unsigned order, enum block_cl
 	unsigned offset;
 
 	/* Looked at first, so that no count is in another's way for nothing. */
-	if (order && FREE(load_relaxed(&b->state[i])) >= 1u << order &&
+	if (order && order < BLOCK_ORDER && FREE(load_relaxed(&b->state[i])) >= 1u << order &&
 	    find_place(&b->field[i], order) == BLOCK_NONE)
 		return false;
 	if (!count_take(b, i, 1u << order, class, claimed_too))
@@ -188,14 +198,48 @@ static bool alloc_in(struct blocks *b, uint32_t i, unsigned order, enum block_cl
 
 /* --- homes --- */
 
-/* Which slot is this thread's: threads beyond their number share, which costs time alone. */
+/* Slots in use, bit by bit. A thread that ends hands its slot, and with it its homes, on. */
+static uint64_t slots_in_use;
+static pthread_key_t slot_key;
+static pthread_once_t slot_once = PTHREAD_ONCE_INIT;
+static bool slot_key_made;
+
+static void slot_return(void *number)
+{
+	__atomic_fetch_and(&slots_in_use, ~(1ull << ((uintptr_t)number - 1)), __ATOMIC_RELAXED);
+}
+
+static void slot_make_key(void)
+{
+	slot_key_made = !pthread_key_create(&slot_key, slot_return);
+}
+
+/* A free slot's number + 1; where there is none, or no way to hand it on, one that is shared. */
+static uint32_t slot_find(void)
+{
+	static uint32_t shared;
+	uint64_t taken = load_relaxed(&slots_in_use);
+	uint32_t number;
+
+	pthread_once(&slot_once, slot_make_key);
+	while (slot_key_made && ~taken) {
+		number = (uint32_t)__builtin_ctzll(~taken) + 1;
+		if (!compare_exchange(&slots_in_use, &taken, taken | 1ull << (number - 1)))
+			continue;
+		if (!pthread_setspecific(slot_key, (void *)(uintptr_t)number))
+			return number;
+		slot_return((void *)(uintptr_t)number);
+		break;
+	}
+	return __atomic_fetch_add(&shared, 1, __ATOMIC_RELAXED) % BLOCK_SLOTS + 1;
+}
+
 static uint32_t my_slot(void)
 {
 	static __thread uint32_t number __attribute__((tls_model("initial-exec")));
-	static uint32_t numbers;
 
 	if (!number)
-		number = __atomic_fetch_add(&numbers, 1, __ATOMIC_RELAXED) % BLOCK_SLOTS + 1;
+		number = slot_find();
 	return number - 1;
 }
 
@@ -204,45 +248,35 @@ static unsigned group_of(unsigned order)
 	return order == 0 ? 0 : order <= 5 ? 1 : 2;
 }
 
-/* Has another slot its home in this block, or in one whose state is in the same cache line? */
+/* Has another slot a home among the blocks of this cache line? */
 static bool is_near_a_home(const struct blocks *b, uint32_t i, uint32_t slot)
 {
-	uint32_t first = i / LINE_BLOCKS * LINE_BLOCKS, end = first + LINE_BLOCKS, at;
+	uint8_t at = load_relaxed(&b->line[i / LINE_BLOCKS]);
 
-	for (i = first; i < end && i < b->n; i++) {
-		at = SLOT_OF(load_relaxed(&b->state[i]));
-		if (at && at != slot + 1)
-			return true;
-	}
-	return false;
+	return at && at != slot + 1;
 }
 
-/* Makes block i the slot's, or nobody's any more. false: it is another slot's. */
-static bool set_slot(struct blocks *b, uint32_t i, uint32_t slot, bool settle)
-{
-	uint32_t s = load_relaxed(&b->state[i]), others = (1u << SLOT_SHIFT) - 1;
-
-	do {
-		if (SLOT_OF(s) && SLOT_OF(s) != slot + 1)
-			return false;
-	} while (!compare_exchange(&b->state[i], &s,
-				   (s & others) | (settle ? (slot + 1) << SLOT_SHIFT : 0)));
-	return true;
-}
-
+/* Goes on in block i from now on, unless another slot has its home there. */
 static void settle_in(struct blocks *b, uint32_t slot, uint32_t *home, uint32_t i)
 {
+	uint8_t mine = (uint8_t)(slot + 1), was = 0;
 	uint32_t old;
 
-	if (!set_slot(b, i, slot, true))
+	if (load_relaxed(&b->line[i / LINE_BLOCKS]) != mine &&
+	    !compare_exchange(&b->line[i / LINE_BLOCKS], &was, mine))
 		return;
 	old = __atomic_exchange_n(home, i + 1, __ATOMIC_RELAXED);
-	for (unsigned c = 0; c < BLOCK_CLASSES; c++)
-		for (unsigned g = 0; g < BLOCK_GROUPS; g++)
-			if (load_relaxed(&b->slot[slot].home[c][g]) == old)
-				return; /* it still is a home of this slot */
-	if (old)
-		(void)set_slot(b, old - 1, slot, false);
+	if (!old)
+		return;
+	for (unsigned c = 0; c < BLOCK_CLASSES; c++) {
+		for (unsigned g = 0; g < BLOCK_GROUPS; g++) {
+			uint32_t at = load_relaxed(&b->slot[slot].home[c][g]);
+
+			if (at && (at - 1) / LINE_BLOCKS == (old - 1) / LINE_BLOCKS)
+				return; /* it still has a home there */
+		}
+	}
+	(void)compare_exchange(&b->line[(old - 1) / LINE_BLOCKS], &mine, (uint8_t)0);
 }
 
 /* --- the search --- */
@@ -255,29 +289,42 @@ enum pass {
 static bool search_list(struct blocks *b, unsigned list, unsigned order, enum block_class class,
 			enum pass pass, uint32_t slot, uint32_t *frame, uint32_t *at)
 {
-	for (size_t w = 0; w < b->words; w++) {
+	size_t from = load_relaxed(&b->from[list]), w = from;
+	bool useful = false; /* a mark that was no neighbour's */
+
+	/* From the first word that may have a mark on, and then from the start, if that was wrong.
+	 */
+	for (size_t n = 0; n < b->words; n++, w = w + 1 < b->words ? w + 1 : 0) {
 		uint64_t marks = load_relaxed(&b->list[list][w]);
 
-		for (; marks; marks &= marks - 1) {
-			uint32_t i = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(marks);
-			uint32_t s = load_relaxed(&b->state[i]);
+		if (!useful && w >= from)
+			store_relaxed(&b->from[list], w);
+		while (marks) {
+			uint32_t bit = (uint32_t)__builtin_ctzll(marks);
+			uint32_t i = (uint32_t)(w * 64) + bit, s;
 
+			if (pass == PASS_APART && is_near_a_home(b, i, slot)) {
+				marks &= ~(LINE_MASK << (bit / LINE_BLOCKS * LINE_BLOCKS));
+				continue;
+			}
+			useful = true;
+			marks &= marks - 1;
+			s = load_relaxed(&b->state[i]);
 			if (list_of(s) != list)
 				mark_anew(b, i, list);
-			if ((s & CLAIMED) ||
-			    (pass == PASS_APART && is_near_a_home(b, i, slot)))
+			if (!alloc_in(b, i, order, class, false, frame))
 				continue;
-			if (alloc_in(b, i, order, class, false, frame)) {
-				*at = i;
-				return true;
-			}
+			if (order == BLOCK_ORDER) /* it is full: nobody need look here */
+				mark_anew(b, i, list);
+			*at = i;
+			return true;
 		}
 	}
 	return false;
 }
 
 static bool search(struct blocks *b, unsigned order, enum block_class class, enum pass pass,
-		   uint32_t *frame, uint32_t *at)
+		   uint32_t slot, uint32_t *frame, uint32_t *at)
 {
 	unsigned own = class * LEVELS, other = (1 - class) * LEVELS;
 	const unsigned lists[BLOCK_LISTS] = { own,   own + 1,	own + 2,  LIST_EMPTY,
@@ -394,6 +441,11 @@ void blocks_unclaim(struct blocks *b, uint32_t first, uint32_t n, const void *wh
 
 /* --- looking --- */
 
+bool blocks_is_claimed(const struct blocks *b, uint32_t i)
+{
+	return load_acquire(&b->claim[i]) != NULL;
+}
+
 uint32_t blocks_free_of(const struct blocks *b, uint32_t i)
 {
 	return FREE(load_acquire(&b->state[i]));
@@ -441,7 +493,7 @@ const char *blocks_validate(const struct blocks *b)
 int blocks_init(struct blocks *b, uint32_t n)
 {
 	uint64_t field = (uint64_t)n * sizeof(*b->field), state = (uint64_t)n * sizeof(*b->state);
-	uint64_t claim = (uint64_t)n * sizeof(*b->claim), list;
+	uint64_t claim = (uint64_t)n * sizeof(*b->claim), list, lines;
 	char *at;
 	int error;
 
@@ -453,7 +505,9 @@ int blocks_init(struct blocks *b, uint32_t n)
 	state = (state + 63) & ~63ull;
 	claim = (claim + 63) & ~63ull;
 	list = (list + 63) & ~63ull;
-	b->bytes = field + state + claim + BLOCK_LISTS * list;
+	lines = (n + LINE_BLOCKS - 1) / LINE_BLOCKS;
+	b->bytes =
+		field + state + claim + BLOCK_LISTS * list + BLOCK_SLOTS * sizeof(*b->slot) + lines;
 	error = os_reserve(b->bytes, &b->memory);
 	if (error)
 		return error;
@@ -466,6 +520,8 @@ int blocks_init(struct blocks *b, uint32_t n)
 	at += claim;
 	for (unsigned l = 0; l < BLOCK_LISTS; l++, at += list)
 		b->list[l] = (uint64_t *)(void *)at;
+	b->slot = (struct block_slot *)(void *)at;
+	b->line = (uint8_t *)(b->slot + BLOCK_SLOTS);
 	for (uint32_t i = 0; i < n; i++)
 		b->list[LIST_EMPTY][i / 64] |= 1ull << (i % 64);
 	return 0;

@@ -12,14 +12,13 @@
  * a counter a block is LLFree (USENIX ATC '23); what is above the block here is not a tree but
  * seven lists of hints:
  *
- *	lists	one bitmap for each class and level of filling, and one for empty blocks. A block with
- *		free frames is marked in the list of its level, or in an emptier one (2); allocating
- *		leaves the mark where it is, freeing sets the right one, and a search that meets a
- *		wrong one puts it right. Where hints find nothing all states are looked at, so a
- *		thread that was stopped between two steps hides no memory.
- *	homes	each slot, that is each thread, goes on in the block it was in before, one for each
- *		class and group of orders, and others keep away from it while there is anything else,
- *		so that threads do not share cache lines. A block's state says whose home it is.
+ *	lists	one bitmap for each class and level of filling, and one for empty blocks. A block
+ *with free frames is marked in the list of its level, or in an emptier one (2); allocating leaves
+ *the mark where it is, freeing sets the right one, and a search that meets a wrong one puts it
+ *right. Where hints find nothing all states are looked at, so a thread that was stopped between two
+ *steps hides no memory. homes	each slot, that is each thread, goes on in the block it was in
+ *before, one for each class and group of orders, and others keep away from it while there is
+ *anything else, so that threads do not share cache lines.
  *	classes	what is to be pinned long goes to blocks of its own as long as there are empty ones:
  *		a block gets its class with the first frame that is used.
  *
@@ -32,7 +31,6 @@
 #include "util/bits.h"
 
 #include <quire/base.h>
-#include <stdalign.h>
 
 #define BLOCK_ORDER 9
 #define BLOCK_LISTS 7
@@ -45,6 +43,12 @@ enum block_class {
 #define BLOCK_CLASSES 2
 #define BLOCK_GROUPS 3 /* of orders: 0, 1 to 5, 6 to 8 */
 
+/* A thread's; a cache line. */
+struct block_slot {
+	uint32_t home[BLOCK_CLASSES][BLOCK_GROUPS]; /* a block's number + 1; 0: none yet */
+	uint32_t pad[16 - BLOCK_CLASSES * BLOCK_GROUPS];
+};
+
 struct blocks {
 	uint32_t n;
 	size_t words; /* of a list */
@@ -52,12 +56,11 @@ struct blocks {
 	uint32_t *state;
 	const void **claim; /* whose plan keeps allocations out, or NULL */
 	uint64_t *list[BLOCK_LISTS];
-	void *memory; /* of all of these */
+	size_t from[BLOCK_LISTS]; /* a hint: the first word with a mark */
+	void *memory;		  /* of all of these */
 	uint64_t bytes;
-	struct block_slot {
-		/* a block's number + 1; 0: none yet */
-		alignas(64) uint32_t home[BLOCK_CLASSES][BLOCK_GROUPS];
-	} slot[BLOCK_SLOTS];
+	struct block_slot *slot;
+	uint8_t *line; /* of each cache line of states: the slot + 1 that has homes there, or 0 */
 };
 
 /* n blocks, all free. 0 or -ENOMEM. */
@@ -81,6 +84,7 @@ int blocks_claim(struct blocks *blocks, uint32_t first, uint32_t n, const void *
 /* Lets them in again; blocks that are not who's stay as they are. */
 void blocks_unclaim(struct blocks *blocks, uint32_t first, uint32_t n, const void *who);
 
+bool blocks_is_claimed(const struct blocks *blocks, uint32_t block);
 /* Free frames of a block, by its count: 512 means that nobody has or is about to have any. */
 uint32_t blocks_free_of(const struct blocks *blocks, uint32_t block);
 uint64_t blocks_free_frames(const struct blocks *blocks);
