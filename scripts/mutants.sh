@@ -38,11 +38,11 @@ applies() {
 	patch -p1 --dry-run -F0 -s -f -i "$top/$1" || return 1
 }
 
-# Two faults with the same text are one.
+# Two faults with the same text, and the same lines around it, are one.
 differ() {
 	local twice
 	twice=$(for file in tests/mutants/*.patch; do
-		grep -E '^[-+]' "$file" | md5sum
+		sed -e '1,/^@@/d' -e '/^@@/d' "$file" | md5sum
 	done | sort | uniq -d)
 	[[ -z $twice ]]
 }
@@ -107,8 +107,9 @@ undo() {
 
 # caught FILE: "caught by ..." in verdict.
 caught() {
-	local status program test by= hangs
+	local status program test hangs by=''
 	hangs=$(field Hangs "$1")
+	# shellcheck disable=SC2046 # one word a program
 	compile $(field Kills "$1" | cut -d' ' -f1 | sort -u) || {
 		verdict="does not build"
 		grep -E 'error|FAILED' "$build/ninja.log" | head -n 5 | sed 's/^/# /'

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # seeds.sh: docs/seeds.md names nothing that is not there: each quire_... and QUIRE_... is in the
-# public headers, each shmem_owner_... and folio_owner_... in those of the Linux series, each test in
+# public headers, each ..._owner_... in those of the Linux series, each test in
 # tests/ or the series.
 set -eu
 LC_ALL=C
@@ -29,7 +29,7 @@ for name in $(grep -oE '\btest_[A-Za-z0-9_]+' $page | sort -u); do
 	}
 done
 # shellcheck disable=SC2013 # they are words
-for name in $(sed 's/^|[^|]*|//' $page | grep -oE '\b(shmem|folio)_owner_[a-z_]+' | sort -u); do
+for name in $(sed 's/^|[^|]*|//' $page | grep -oE '\b(shmem|folio|movable)_owner_[a-z_]+' | sort -u); do
 	grep -rqE "\b$name\b" linux/tree/include || {
 		echo "$page: $name is not in the Linux series"
 		status=1

@@ -305,12 +305,14 @@ static void release_frames(struct quire *q, struct quire_folio *folio)
 {
 	uint64_t word = load_relaxed(&folio->word_);
 	struct quire_frame frame = quire_frame(word_frame(word));
+	struct quire_owner *owner = folio->owner_;
 
+	store_relaxed(&folio->owner_, &q->folios->nobody);
 	if (node_is_lent(q->node, frame)) {
-		owner_frame_back(folio->owner_, word_order(word), frame);
+		owner_frame_back(owner, word_order(word), frame);
 	} else {
 		node_free(q->node, word_order(word), frame);
-		owner_put(folio->owner_);
+		owner_put(owner);
 	}
 	descriptor_put(q->folios, folio);
 	fetch_sub(&q->folios->retired, 1u);
@@ -637,75 +639,6 @@ const char *folios_validate(struct quire *q)
 	return node_validate(q->node);
 }
 
-/* --- statistics --- */
-
-int quire_stats_get(struct quire *q, struct quire_stats *stats)
-{
-	struct quire_stats s = { .size = sizeof(s) };
-	size_t size;
-
-	if (!q || !stats)
-		return -EINVAL;
-	size = stats->size;
-	if (size < 2 * sizeof(uint64_t))
-		return -EINVAL;
-	if (q->forked)
-		return -ENXIO;
-#define COPY(name, text) s.name = load_relaxed(&q->counts.name);
-	QUIRE_COUNTERS(COPY)
-#undef COPY
-	for (unsigned i = 0; i < QUIRE_REASON_COUNT; i++)
-		s.not_moved[i] = load_relaxed(&q->counts.not_moved[i]);
-	s.frames = (uint64_t)node_blocks(q->node) * QUIRE_BLOCK_FRAMES;
-	s.frames_free = node_free_frames(q->node);
-	s.frames_idle = node_idle_frames(q->node);
-	s.folios_live = load_relaxed(&q->folios->live);
-	s.folios_retired = load_relaxed(&q->folios->retired);
-	s.frames_limbo = load_relaxed(&q->folios->limbo_frames);
-	pthread_mutex_lock(&q->folios->table_lock);
-	s.metadata_bytes =
-		node_metadata_bytes(q->node) + q->folios->high * sizeof(struct quire_folio);
-	pthread_mutex_unlock(&q->folios->table_lock);
-	memcpy(stats, &s, size < sizeof(s) ? size : sizeof(s));
-	stats->size = size;
-	return 0;
-}
-
-uint32_t quire_blocks(const struct quire *q)
-{
-	return node_blocks(q->node);
-}
-
-int quire_block_info(struct quire *q, uint32_t block, struct quire_block_info *info)
-{
-	struct quire_block_info i = { .size = sizeof(i) };
-	struct node_block b;
-	struct quire_folio *folio;
-	size_t size;
-
-	if (!q || !info || info->size < sizeof(size_t) || block >= node_blocks(q->node))
-		return -EINVAL;
-	if (q->forked)
-		return -ENXIO;
-	size = info->size;
-	node_look(q->node, block, &b);
-	i.used = QUIRE_BLOCK_FRAMES - b.free;
-	i.claimed = b.claim != NULL;
-	i.idle = b.idle;
-	for (unsigned f = 0; f < QUIRE_BLOCK_FRAMES; f++) {
-		if (!bits_test(&b.used, f))
-			continue;
-		folio = folio_peek_at(q, quire_frame(block * QUIRE_BLOCK_FRAMES + f));
-		if (!folio)
-			continue;
-		i.folios++;
-		i.long_pins += COUNT_PINS(load_relaxed(&folio->count_)) != 0;
-	}
-	memcpy(info, &i, size < sizeof(i) ? size : sizeof(i));
-	info->size = size;
-	return 0;
-}
-
 /* --- the layer --- */
 
 static int folios_init(struct quire *q)
@@ -722,6 +655,9 @@ static int folios_init(struct quire *q)
 	if (!folios)
 		return -ENOMEM;
 	folios->reclaim_at = RECLAIM_EVERY;
+	folios->nobody.quire = q;
+	folios->nobody.head.base = node_base(q->node);
+	memcpy(folios->nobody.name, "nobody", sizeof("nobody"));
 	/* One descriptor a frame, and room for retired ones that readers keep. */
 	folios->capacity = frames + frames / 8 + 4096;
 	error = os_reserve(folios->capacity * sizeof(*folios->table), &p);

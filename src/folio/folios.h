@@ -109,6 +109,9 @@ struct folios {
 	uint64_t limbo_frames; /* atomic */
 	uint64_t pins;	       /* atomic: named pins */
 
+	/* The owner of descriptors that are free: a stale handle leads to no memory that is gone.
+	 */
+	struct quire_owner nobody;
 	struct quire_owner *owners;  /* under owners_lock */
 	struct quire_owner **lender; /* the same; lend.c */
 	size_t lenders, lender_capacity;

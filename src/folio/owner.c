@@ -136,7 +136,8 @@ static void name_running(struct quire_owner *owner, struct quire_blocker *who)
 	for (uint64_t i = 0; i < high; i++) {
 		struct quire_folio *folio = &folios->table[i];
 
-		if (!(load_acquire(&folio->word_) & QUIRE_ISOLATED_) || folio->owner_ != owner)
+		if (!(load_acquire(&folio->word_) & QUIRE_ISOLATED_) ||
+		    load_relaxed(&folio->owner_) != owner)
 			continue;
 		name_busy(owner, folio, QUIRE_REASON_ISOLATED, "", 0, who);
 		return;

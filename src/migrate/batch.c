@@ -401,20 +401,21 @@ static void old_places(struct mover *m)
 	limbo->n = 0;
 	for (size_t i = 0; i < m->n; i++) {
 		struct batch_entry *e = &m->entry[i];
+		struct limbo_place *place = &limbo->place[limbo->n];
 
-		if (e->state != ENTRY_MOVED || quire_frame_is_none(e->dst))
+		if (e->state != ENTRY_MOVED || !e->folio || quire_frame_is_none(e->dst))
 			continue;
-		limbo->place[limbo->n] = (struct limbo_place){ .frame = e->src, .order = e->order };
+		*place = (struct limbo_place){ .frame = e->src, .order = e->order };
 		if (node_is_lent(m->q->node, e->src)) {
-			limbo->place[limbo->n].lender = e->folio->owner_;
-			fetch_add(&e->folio->owner_->folios, 1u);
+			place->lender = e->folio->owner_;
+			fetch_add(&place->lender->folios, 1u);
 		}
 		limbo->n++;
-		e->dst = quire_frame(
-			QUIRE_FRAME_NONE_N); /* the folio's now, which holds its owner */
+		/* dst is the folio's now, which holds its owner. */
 		if (e->lender)
 			owner_put(e->lender);
 		e->lender = NULL;
+		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
 	}
 	if (!limbo->n)
 		return;

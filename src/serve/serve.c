@@ -301,8 +301,7 @@ static void list_remove(const struct quire_server *s)
 static void server_free(struct quire_server *s)
 {
 	list_remove(s);
-	if (!s->forked)
-		serve_path_remove(&s->path);
+	serve_path_remove(&s->path); /* in a child of fork() its folder is closed, and it stays */
 	for (unsigned i = 0; i < CLIENTS; i++)
 		close_one(&s->client[i].fd);
 	close_one(&s->fd);

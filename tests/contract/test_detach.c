@@ -468,10 +468,51 @@ static void test_HE8_a_detached_owner_goes_before_its_folios(void **state)
 	assert_int_equal(quire_reclaim(q), 1);
 	quire_unpin_long(pin);
 	assert_int_equal(quire_reclaim(q), 0);
+	/* One put too many is told as ever, though the owner itself may be gone. */
+	quire_folio_put(it[0].folio);
 	/* The last folio is left to the quire's end, and with it what is left of the owner. */
 	assert_int_equal(p.isolates + p.migrates + p.putbacks + p.frees, 0);
 	end_quire(q);
 	assert_int_equal(p.frees, 0);
+}
+
+static void heard(void *arg, enum quire_log_level level, const char *message)
+{
+	(void)level;
+	CHECK(strstr(message, "dead folio") != NULL);
+	BUMP((unsigned *)arg);
+}
+
+/* A stale handle leads to no owner that is gone, husk or not. */
+static void test_HE8_a_stale_handle_after_its_owner(void **state)
+{
+	struct quire_folio *folio;
+	struct quire_owner *owner;
+	struct quire *q = NULL;
+	unsigned told = 0;
+
+	(void)state;
+	assert_int_equal(
+		quire_create(QUIRE_OPTIONS(.arena_bytes = 2 << 20, .log = heard, .log_arg = &told),
+			     &q),
+		0);
+	for (unsigned detach = 0; detach < 2; detach++) {
+		assert_int_equal(quire_owner_create(q, "short-lived", NULL, NULL, &owner), 0);
+		assert_int_equal(quire_folio_create(owner, 0, &folio), 0);
+		if (detach) {
+			assert_int_equal(quire_owner_detach(owner, 0, NULL), 0);
+			assert_int_equal(quire_owner_destroy(owner), 0);
+		}
+		quire_folio_put(folio);
+		assert_int_equal(quire_reclaim(q), 0);
+		if (!detach)
+			assert_int_equal(quire_owner_destroy(owner), 0);
+		quire_folio_put(folio);
+		assert_int_equal(told, detach + 1);
+		assert_null(quire_pin(folio));
+		assert_false(quire_folio_get(folio));
+	}
+	end_quire(q);
 }
 
 /* Its own pins are no longer dropped by a migrate op: a plan takes them to stay. */
@@ -515,6 +556,7 @@ int main(void)
 		TEST(test_HA1_detach_in_an_op_is_refused),
 		TEST(test_HE8_an_owner_without_ops_detaches_at_once),
 		TEST(test_HE8_a_detached_owner_goes_before_its_folios),
+		TEST(test_HE8_a_stale_handle_after_its_owner),
 		TEST(test_HC6_pins_of_a_detached_owner_stay),
 	};
 

@@ -413,6 +413,81 @@ static void test_HC2_the_end_of_a_long_pin_wakes_the_mover(void **state)
 	two_end(&o);
 }
 
+struct sleeper {
+	struct two o;
+	struct quire_fence *fence;
+	int code;
+};
+
+static void detach_it(void *arg)
+{
+	struct sleeper *s = arg;
+
+	s->code = quire_owner_detach(s->o.p.owner, 3600 * SEC, NULL);
+}
+
+static int detach_meanwhile(struct probe *p, struct quire_batch *batch, int answer)
+{
+	struct sleeper *s = p->arg;
+
+	hand_post(&s->o.hand, detach_it, s);
+	gate_pass(&s->o.gate);
+	until_asleep(&s->o);
+	return probe_commit(p, batch, answer);
+}
+
+/* H-A1: the detach sleeps until the op has ended, and is told of it. */
+static void test_HA1_detach_is_woken_by_the_end_of_the_op(void **state)
+{
+	struct sleeper s = { .code = 1 };
+
+	(void)state;
+	two_start(&s.o);
+	s.o.p.arg = &s;
+	s.o.p.on_migrate = detach_meanwhile;
+	at_point("detach:waiting", s.o.p.owner, gate_open, &s.o.gate);
+	quire_fault_arm_("os:futex-timeout", 1, 1);
+	assert_int_equal(move_folio(s.o.it.folio, QUIRE_ASYNC, 0).code, 0);
+	assert_true(quire_fault_disarm_());
+	hand_wait(&s.o.hand);
+	assert_int_equal(s.code, 0);
+	assert_int_equal(s.o.p.migrates, 1);
+	assert_intact(&s.o.it);
+	no_points();
+	hand_stop(&s.o.hand);
+	drop(&s.o.it);
+	assert_int_equal(s.o.p.frees, 0); /* the owner is gone */
+	assert_frames_free(s.o.q, 1024);
+	end_quire(s.o.q);
+}
+
+static void wait_for_it(void *arg)
+{
+	struct sleeper *s = arg;
+
+	s->code = quire_fence_wait(s->fence, 3600 * SEC);
+}
+
+static void test_HC1_who_waits_for_a_fence_is_woken(void **state)
+{
+	struct sleeper s = { .code = 1 };
+
+	(void)state;
+	two_start(&s.o);
+	assert_int_equal(quire_fence_create(s.o.q, "job", &s.fence), 0);
+	at_point("fence:waiting", s.fence, gate_open, &s.o.gate);
+	quire_fault_arm_("os:futex-timeout", 1, 1);
+	hand_post(&s.o.hand, wait_for_it, &s);
+	gate_pass(&s.o.gate);
+	until_asleep(&s.o);
+	assert_true(quire_fault_disarm_());
+	quire_fence_signal(s.fence);
+	hand_wait(&s.o.hand);
+	assert_int_equal(s.code, 0);
+	quire_fence_put(s.fence);
+	two_end(&s.o);
+}
+
 /* --- plans, puts --------------------------------------------------------------------------- */
 
 struct rival {
@@ -525,6 +600,8 @@ int main(void)
 		TEST(test_X17_a_pin_after_the_scan_never_has_the_old_place),
 		TEST(test_HC2_the_owners_word_wakes_the_mover),
 		TEST(test_HC2_the_end_of_a_long_pin_wakes_the_mover),
+		TEST(test_HA1_detach_is_woken_by_the_end_of_the_op),
+		TEST(test_HC1_who_waits_for_a_fence_is_woken),
 		TEST(test_X33_a_window_claimed_since_the_plan_is_left_alone),
 		TEST(test_HE1_a_put_too_many_changes_nothing),
 		TEST(test_a_program_of_another_abi_is_refused),

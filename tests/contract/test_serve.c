@@ -55,11 +55,11 @@ static void test_explain_names_a_long_pin_by_line_thread_and_age(void **state)
 	make_probe(q, "cache", OP_NONE, &cache);
 	make_probe(q, "disk", OP_NONE, &disk);
 	place_row(&cache, it, COUNT_OF(it), 1, 0, 1);
-	for (size_t i = 0; i < COUNT_OF(it); i++) {
+	for (size_t i = COUNT_OF(it); i-- > 0;) { /* that of the first frame is the youngest */
 		/* clang-format off */
 		site = QUIRE_SITE; assert_int_equal(quire_pin_long(it[i].folio, disk.owner, &pin[i]), 0);
 		/* clang-format on */
-		quire_clock_set_(CLOCK_START + (i + 1) * SEC);
+		quire_clock_set_(CLOCK_START + (COUNT_OF(it) - i) * SEC);
 	}
 	serve(q, &s);
 	ask(&s);
@@ -400,6 +400,8 @@ static void test_explain_tells_of_a_plan_before_it_is_executed(void **state)
 	planned_end(&t);
 }
 
+static struct quire *asked_quire;
+
 static void ask_now(void *served)
 {
 	ask(served);
@@ -427,6 +429,41 @@ static void test_explain_while_a_plan_runs(void **state)
 	ask(&t.s);
 	assert_string_equal(t.s.a->plan[0].state, "ended");
 	assert_int_equal(t.s.a->plan[0].number, 1);
+	planned_end(&t);
+}
+
+static void plan_much_and_ask(void *served)
+{
+	struct quire_plan *plan;
+
+	for (unsigned i = 0; i < 20; i++) {
+		plan = NULL;
+		CHECK(!quire_plan_create(
+			asked_quire,
+			QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = FRAMES, .count = 1), &plan));
+		quire_plan_destroy(plan);
+	}
+	ask(served);
+}
+
+/* However many plans are made meanwhile. */
+static void test_explain_keeps_the_record_of_a_plan_that_runs(void **state)
+{
+	struct at_point *point;
+	struct planned t;
+
+	(void)state;
+	planned_start(&t, QUIRE_MAX);
+	asked_quire = t.q;
+	point = at_point("plan:claimed", NULL, plan_much_and_ask, &t.s);
+	serve(t.q, &t.s);
+	assert_int_equal(quire_plan_execute(t.plan, NULL, NULL), 0);
+	assert_int_equal(hits(point), 1);
+	assert_int_equal(t.s.a->plans, 16);
+	assert_int_equal(t.s.a->plan[0].number, 21);
+	assert_string_equal(t.s.a->plan[0].state, "planned");
+	assert_int_equal(t.s.a->plan[15].number, 1);
+	assert_string_equal(t.s.a->plan[15].state, "running");
 	planned_end(&t);
 }
 
@@ -547,6 +584,29 @@ static void test_explain_keeps_the_last_sixteen_plans(void **state)
 	serve_end(&s);
 	for (unsigned i = 0; i < COUNT_OF(plan); i++)
 		quire_plan_destroy(plan[i]);
+	end_quire(q);
+}
+
+/* A new plan may lie where one was that is gone; its record is another. */
+static void test_explain_plans_that_are_gone_keep_their_record(void **state)
+{
+	struct quire *q = make_quire(2);
+	struct quire_plan *plan;
+	struct served s;
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++)
+		quire_plan_destroy(plan_of(q, FRAMES, 1));
+	plan = plan_of(q, FRAMES, 1);
+	assert_int_equal(quire_plan_execute(plan, NULL, NULL), 0);
+	serve(q, &s);
+	ask(&s);
+	assert_int_equal(s.a->plans, 9);
+	assert_string_equal(s.a->plan[0].state, "ended");
+	for (unsigned i = 1; i < 9; i++)
+		assert_string_equal(s.a->plan[i].state, "planned");
+	serve_end(&s);
+	quire_plan_destroy(plan);
 	end_quire(q);
 }
 
@@ -676,11 +736,13 @@ int main(void)
 		TEST(test_explain_heat_map_is_that_of_the_blocks),
 		TEST(test_explain_tells_of_a_plan_before_it_is_executed),
 		TEST(test_explain_while_a_plan_runs),
+		TEST(test_explain_keeps_the_record_of_a_plan_that_runs),
 		TEST(test_explain_names_blockers_while_a_plan_runs),
 		TEST(test_explain_after_a_plan_failed),
 		TEST(test_explain_outlives_the_owners_it_names),
 		TEST(test_explain_follows_no_name_of_an_owner_that_is_gone),
 		TEST(test_explain_keeps_the_last_sixteen_plans),
+		TEST(test_explain_plans_that_are_gone_keep_their_record),
 		TEST(test_explain_tells_of_a_plan_that_could_not_be_made),
 		TEST(test_explain_counts_what_it_has_no_row_for),
 		TEST(test_explain_names_cannot_forge_an_answer),

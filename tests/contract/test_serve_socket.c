@@ -541,6 +541,7 @@ static void test_serve_thread_gets_no_signals(void **state)
 
 	(void)state;
 	serve(q, &s);
+	ask(&s); /* until it runs, a thread of any kind has them blocked */
 	assert_int_equal(tasks(), before + 1);
 	d = opendir("/proc/self/task");
 	while ((e = readdir(d))) {

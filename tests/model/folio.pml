@@ -174,7 +174,9 @@ inline store(what, place, value) /* a plain store of thread me */
 
 inline membarrier()
 {
-#ifndef FAULT_MEMBARRIER
+#ifdef FAULT_MEMBARRIER
+	skip
+#else
 	d_step {
 		x = 0;
 		do
@@ -211,15 +213,17 @@ inline wait_moving(f)
 	:: !(flags[f] & MOVING) -> break
 	:: atomic {
 		flags[f] & MOVING ->
-		out_all(me);
-		if
+		d_step {
+			out_all(me);
+			if
 #ifndef FAULT_WAIT_FLAG
-		:: !(flags[f] & WAITERS) -> STEP(WAIT, f, flags[f] | WAITERS)
+			:: !(flags[f] & WAITERS) -> STEP(WAIT, f, flags[f] | WAITERS)
 #endif
-		:: else
-		fi;
-		expect = flags[f];
-		expect_version = version[f]
+			:: else
+			fi;
+			expect = flags[f];
+			expect_version = version[f]
+		}
 	   };
 	   d_step { /* os_futex_wait() */
 		if
@@ -851,9 +855,6 @@ inline pin(f) /* address: where it is, or POISON */
 #ifdef FAULT_RECHECK
 		expect = expect & ~MOVING;
 #endif
-#ifdef FAULT_RECHECK_DEAD
-		expect = expect & ~DEAD;
-#endif
 		address = frame[f]
 	   };
 	   if
@@ -975,8 +976,9 @@ proctype reader(byte me; byte f)
 		};
 		if
 		:: !dead ->
-			one = low[address];
-			other = high[address];
+			/* whatever it reads, it is nobody else's */
+			d_step { assert(used[address]); one = low[address] };
+			d_step { assert(used[address]); other = high[address] };
 			d_step {
 				if
 				:: seen == version[f] && !(flags[f] & DEAD) ->

@@ -74,7 +74,7 @@ static void works_there(struct flight *f)
 
 /* --- the three modes ---------------------------------------------------------------------- */
 
-static void test_ring_W12_async_names_the_io_in_flight(void **state)
+static void test_HC1_ring_async_names_the_io_in_flight(void **state)
 {
 	struct quire_move move;
 	struct ring_result r;
@@ -109,7 +109,7 @@ static void test_ring_W12_async_names_the_io_in_flight(void **state)
 }
 
 /* The pipe is fed at the second refusal; the mover waits for the fence and moves it then. */
-static void test_ring_W12_sync_light_waits_for_the_fence(void **state)
+static void test_HC1_ring_sync_light_waits_for_the_fence(void **state)
 {
 	struct quire_move move;
 	struct at_point *busy;
@@ -131,7 +131,7 @@ static void test_ring_W12_sync_light_waits_for_the_fence(void **state)
 	rig_end(&f.rig);
 }
 
-static void test_ring_W12_sync_light_gives_up_and_names_it(void **state)
+static void test_HC1_ring_sync_light_gives_up_and_names_it(void **state)
 {
 	struct quire_move move;
 	struct flight f;
@@ -305,7 +305,7 @@ static void put_it(void *arg)
 }
 
 /* Put in the middle of a move, with I/O in flight and I/O held back: both end, then it is gone. */
-static void test_ring_C18_put_while_it_moves(void **state)
+static void test_C18_ring_put_while_it_moves(void **state)
 {
 	struct quire_move move;
 	struct flight f;
@@ -585,15 +585,15 @@ int main(void)
 #define ON_ALL(f) ON(f, uring), ON(f, threads)
 #define ON_TABLES(f) ON(f, uring), ON(f, pretend)
 	const struct CMUnitTest tests[] = {
-		ON_ALL(test_ring_W12_async_names_the_io_in_flight),
-		ON_ALL(test_ring_W12_sync_light_waits_for_the_fence),
-		ON_ALL(test_ring_W12_sync_light_gives_up_and_names_it),
+		ON_ALL(test_HC1_ring_async_names_the_io_in_flight),
+		ON_ALL(test_HC1_ring_sync_light_waits_for_the_fence),
+		ON_ALL(test_HC1_ring_sync_light_gives_up_and_names_it),
 		ON_ALL(test_ring_sync_waits_for_the_io),
 		ON_ALL(test_ring_sync_has_a_deadline),
 		ON_ALL(test_ring_io_is_held_back_by_a_move),
 		ON_ALL(test_ring_io_held_back_by_a_failed_move),
 		ON_TABLES(test_ring_held_io_that_cannot_be_started),
-		ON_ALL(test_ring_C18_put_while_it_moves),
+		ON_ALL(test_C18_ring_put_while_it_moves),
 		ON_ALL(test_ring_hook_submits_io),
 		ON_ALL(test_ring_every_order_by_every_mode),
 		ON(test_ring_trap_without_the_update_bytes_are_missed, uring),

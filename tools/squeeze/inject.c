@@ -111,7 +111,7 @@ bool inject_parse(const char *text, struct inject *inject, char *error, size_t s
 	memset(inject, 0, sizeof(*inject));
 	if (strlen(text) >= sizeof(inject->text))
 		return wrong(error, size, "--inject wants a shorter list than '%.20s...'", text);
-	strcpy(inject->text, text);
+	snprintf(inject->text, sizeof(inject->text), "%s", text);
 	for (;;) {
 		size_t n = strcspn(at, ",");
 

@@ -21,10 +21,10 @@ struct ios *ios_create(int file, unsigned thread);
  * Looks after the I/Os that run, and starts one, on this thing if it is ring's. true: one was
  * started on a buffer on the move.
  */
-bool ios_step(struct ios *ios, struct arena *arena, uint64_t random, uint32_t near);
+bool ios_step(struct ios *own, struct arena *arena, uint64_t random, uint32_t near);
 /* Waits for those that run. */
-void ios_finish(struct ios *ios, struct arena *arena);
-const struct work_sum *ios_sum(const struct ios *ios);
-void ios_destroy(struct ios *ios);
+void ios_finish(struct ios *own, struct arena *arena);
+const struct work_sum *ios_sum(const struct ios *own);
+void ios_destroy(struct ios *own);
 
 #endif

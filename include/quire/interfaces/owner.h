@@ -12,8 +12,8 @@
  *    in several threads at once, but never twice at once for one folio;
  *  - the library holds no lock while it runs, only the folio's ISOLATED state;
  *  - it may pin, unpin, take and drop references, create folios (that never compacts), and call
- *    any function that is not listed here: planning, executing, moving and destroying answer
- *    -EDEADLK inside of an op;
+ *    any function that is not listed here: planning, executing, moving, detaching and destroying
+ *    answer -EDEADLK inside of an op;
  *  - it never sees or sets the library's state: nothing but its return value decides;
  *  - the folio's private pointer is valid until free has been called: an owner that keeps
  *    something behind it gives that back in free, not before (contract C18, H-E1).

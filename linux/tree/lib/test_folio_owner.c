@@ -9,8 +9,11 @@
  *
  * The owner's table: obj->pages[i] is the folio that page i is pinned through,
  * or NULL, with one reference for each page; it changes under obj->lock, which
- * the migrate op takes by trylock, holding the folio lock.
+ * the ops take by trylock, holding folio locks. During a batch the pins are
+ * dropped: obj->resting has a bit for each page that is to be pinned again, at
+ * the end of the batch or whenever the lock is next taken.
  */
+#include <linux/bitmap.h>
 #include <linux/completion.h>
 #include <linux/folio_owner.h>
 #include <linux/fs.h>
@@ -30,6 +33,7 @@
 #include <linux/swap.h>
 #include <linux/uaccess.h>
 #include <linux/writeback.h>
+#include "test_folio_owner.h"
 #include "test_folio_owner_uapi.h"
 
 struct tfo_object {
@@ -39,6 +43,8 @@ struct tfo_object {
 	struct file *file;
 	unsigned long nr;
 	struct folio **pages;
+	unsigned long *resting;
+	unsigned int tries;
 	struct folio *held;
 	struct shmem_owner_ops ops;
 	enum tfo_behaviour behaviour;
@@ -47,6 +53,8 @@ struct tfo_object {
 	struct mm_struct *mm;
 	struct folio_owner *content, *frame;
 };
+
+atomic64_t tfo_clock;
 
 /* What one migration asks for destinations with. */
 struct tfo_target {
@@ -73,6 +81,28 @@ static struct folio *tfo_folio(struct tfo_object *obj, unsigned long index)
 	if (!obj->file || index >= obj->nr)
 		return ERR_PTR(-EINVAL);
 	return shmem_read_folio(obj->file->f_mapping, index);
+}
+
+/* Pin again what rests; under obj->lock. */
+static void tfo_wake(struct tfo_object *obj)
+{
+	unsigned long i;
+
+	if (!obj->resting)
+		return;
+	for_each_set_bit(i, obj->resting, obj->nr) {
+		struct folio *folio = filemap_get_folio(obj->file->f_mapping, i);
+
+		__clear_bit(i, obj->resting);
+		if (!IS_ERR(folio))
+			obj->pages[i] = folio;
+	}
+}
+
+static void tfo_lock(struct tfo_object *obj)
+{
+	mutex_lock(&obj->lock);
+	tfo_wake(obj);
 }
 
 /* The migrate op of the object's owner. */
@@ -116,6 +146,7 @@ static int tfo_migrate_folio(struct address_space *mapping, struct folio *dst,
 	int rc;
 
 	tfo_count(obj, &obj->stats.calls[mode]);
+	obj->stats.migrated_at = atomic64_inc_return(&tfo_clock);
 	if (!folio_test_locked(src) || !folio_test_locked(dst) ||
 	    folio_mapped(src) || folio_test_writeback(src) ||
 	    folio_ref_count(dst) != 1 || dst->mapping || dst->private ||
@@ -144,6 +175,10 @@ static int tfo_migrate_folio(struct address_space *mapping, struct folio *dst,
 	case TFO_UNREGISTER_INSIDE:
 		obj->stats.inside = shmem_owner_unregister(obj->file);
 		break;
+	case TFO_AGAIN_TWICE:
+		if (obj->tries++ < 2)
+			return -EAGAIN;
+		break;
 	case TFO_SET_PRIVATE:
 		dst->private = (void *)0xd57UL;
 		break;
@@ -154,6 +189,90 @@ static int tfo_migrate_folio(struct address_space *mapping, struct folio *dst,
 	if (!rc)
 		tfo_count(obj, &obj->stats.moved);
 	return rc;
+}
+
+/* Its other ops. */
+
+static int tfo_isolate(struct address_space *mapping, struct folio *folio,
+		       enum migrate_mode mode, void *private)
+{
+	struct tfo_object *obj = private;
+
+	tfo_count(obj, &obj->stats.asked[mode]);
+	if (!folio_test_locked(folio) || folio->mapping != mapping)
+		tfo_count(obj, &obj->stats.violations);
+	switch (READ_ONCE(obj->behaviour)) {
+	case TFO_VETO:
+		return -EBUSY;
+	case TFO_VETO_AGAIN:
+		return -EAGAIN;
+	case TFO_VETO_NOMEM:
+		return -ENOMEM;
+	default:
+		return 0;
+	}
+}
+
+static void tfo_putback(struct address_space *mapping, struct folio *folio,
+			void *private)
+{
+	struct tfo_object *obj = private;
+
+	tfo_count(obj, &obj->stats.putbacks);
+	if (!folio_test_locked(folio) || folio->mapping != mapping)
+		tfo_count(obj, &obj->stats.violations);
+}
+
+static void tfo_batch_begin(struct address_space *mapping, pgoff_t first,
+			    pgoff_t last, unsigned int nr,
+			    enum migrate_mode mode, void *private)
+{
+	struct tfo_object *obj = private;
+	unsigned long i;
+
+	tfo_count(obj, &obj->stats.batches);
+	spin_lock_irq(&obj->stats_lock);
+	obj->stats.batch_folios += nr;
+	if (nr > last - first + 1 || last >= obj->nr)
+		obj->stats.violations++;
+	spin_unlock_irq(&obj->stats_lock);
+	if (!mutex_trylock(&obj->lock))
+		return;
+	for (i = first; i <= last; i++) {
+		if (!obj->pages[i])
+			continue;
+		folio_put(obj->pages[i]);
+		obj->pages[i] = NULL;
+		__set_bit(i, obj->resting);
+	}
+	mutex_unlock(&obj->lock);
+}
+
+static void tfo_batch_end(struct address_space *mapping, void *private)
+{
+	struct tfo_object *obj = private;
+
+	tfo_count(obj, &obj->stats.batches_ended);
+	if (mutex_trylock(&obj->lock)) {
+		tfo_wake(obj);
+		mutex_unlock(&obj->lock);
+	}
+}
+
+static void tfo_truncate(struct address_space *mapping, pgoff_t first,
+			 pgoff_t last, void *private)
+{
+	struct tfo_object *obj = private;
+	unsigned long i;
+
+	tfo_lock(obj);
+	for (i = first; i <= last && i < obj->nr; i++) {
+		tfo_count(obj, &obj->stats.truncated);
+		if (obj->pages[i])
+			folio_put(obj->pages[i]);
+		obj->pages[i] = NULL;
+	}
+	mutex_unlock(&obj->lock);
 }
 
 /* What TFO_CHANGE_OPS puts into the table after it was registered. */
@@ -208,6 +327,7 @@ static int tfo_invalidate(struct mmu_notifier *notifier,
 					      notifier);
 
 	tfo_count(obj, &obj->stats.notifications);
+	obj->stats.invalidated_at = atomic64_inc_return(&tfo_clock);
 	return 0;
 }
 
@@ -233,7 +353,8 @@ static int tfo_create(struct tfo_object *obj, struct tfo_args *args)
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	obj->pages = kvcalloc(args->count, sizeof(*obj->pages), GFP_KERNEL);
-	if (!obj->pages) {
+	obj->resting = bitmap_zalloc(args->count, GFP_KERNEL);
+	if (!obj->pages || !obj->resting) {
 		fput(file);
 		return -ENOMEM;
 	}
@@ -272,7 +393,7 @@ static unsigned long tfo_verify(struct tfo_object *obj, unsigned long first,
 			wrong++;
 			continue;
 		}
-		mutex_lock(&obj->lock);
+		tfo_lock(obj);
 		if (obj->pages[i] && obj->pages[i] != folio)
 			wrong++;
 		mutex_unlock(&obj->lock);
@@ -303,7 +424,7 @@ static int tfo_pin(struct tfo_object *obj, unsigned long first,
 			if (IS_ERR(folio))
 				return PTR_ERR(folio);
 		}
-		mutex_lock(&obj->lock);
+		tfo_lock(obj);
 		swap(folio, obj->pages[i]);
 		mutex_unlock(&obj->lock);
 		if (folio)
@@ -470,18 +591,42 @@ static int tfo_folio_command(struct tfo_object *obj, unsigned int cmd,
 
 static int tfo_register(struct tfo_object *obj, struct tfo_args *args)
 {
-	static const struct shmem_owner_ops empty;
-	const struct shmem_owner_ops *ops = &obj->ops;
+	struct {
+		struct shmem_owner_ops known;
+		void *more;
+	} ops = {
+		.known.name = "test object",
+		.known.min_mode = args->mode,
+	};
+	size_t size = sizeof(ops.known);
 
 	if (args->flags & TFO_NO_FILE)
-		return shmem_owner_register(NULL, ops, obj);
+		return shmem_owner_register(NULL, &obj->ops, obj);
 	if (args->flags & TFO_NO_OPS)
-		ops = NULL;
-	if (args->flags & TFO_EMPTY_OPS)
-		ops = &empty;
-	if (!args->flags)
+		return shmem_owner_register(obj->file, NULL, obj);
+	if (!args->flags && !args->mode) {
 		obj->ops.migrate_folio = tfo_migrate_folio;
-	return shmem_owner_register(obj->file, ops, obj);
+		return shmem_owner_register(obj->file, &obj->ops, obj);
+	}
+	if (!(args->flags & (TFO_EMPTY_OPS | TFO_LONE_PUTBACK)))
+		ops.known.migrate_folio = tfo_migrate_folio;
+	if (args->flags & TFO_MORE_OPS) {
+		ops.known.isolate = tfo_isolate;
+		ops.known.batch_begin = tfo_batch_begin;
+		ops.known.batch_end = tfo_batch_end;
+		ops.known.truncate = tfo_truncate;
+	}
+	if (args->flags & (TFO_MORE_OPS | TFO_LONE_PUTBACK))
+		ops.known.putback = tfo_putback;
+	if (args->flags & TFO_HALF_BATCH)
+		ops.known.batch_end = NULL;
+	if (args->flags & TFO_OLD_SIZE)
+		size = offsetofend(struct shmem_owner_ops, migrate_folio);
+	if (args->flags & TFO_NEW_SIZE) {
+		size = sizeof(ops);
+		ops.more = args->value ? obj : NULL;
+	}
+	return __shmem_owner_register(obj->file, &ops.known, size, obj);
 }
 
 static int tfo_notify(struct tfo_object *obj)
@@ -496,6 +641,27 @@ static int tfo_notify(struct tfo_object *obj)
 		return err;
 	obj->mm = current->mm;
 	mmgrab(obj->mm);
+	return 0;
+}
+
+/* Allocate the page at args->index, or (TFO_SLAB) one of ours, where it is. */
+static int tfo_contig(struct tfo_object *obj, struct tfo_args *args)
+{
+	struct folio *folio = tfo_folio(obj, args->index);
+	unsigned long start, end;
+
+	if (IS_ERR(folio))
+		return PTR_ERR(folio);
+	start = page_to_pfn(folio_file_page(folio, args->index));
+	folio_put(folio);
+	if (args->flags & TFO_SLAB)
+		start = page_to_pfn(virt_to_page(obj));
+	end = start + 1;
+	args->pfn = start;
+	args->result = alloc_contig_range(start, end, MIGRATE_MOVABLE,
+					  GFP_KERNEL);
+	if (!args->result)
+		free_contig_range(start, end - start);
 	return 0;
 }
 
@@ -520,6 +686,7 @@ static int tfo_command(struct tfo_object *obj, unsigned int cmd,
 	case TFO_CREATE:
 		return tfo_create(obj, args);
 	case TFO_BEHAVE:
+		obj->tries = 0;
 		WRITE_ONCE(obj->behaviour, args->value);
 		return 0;
 	case TFO_WAIT_INSIDE:
@@ -581,6 +748,16 @@ static int tfo_command(struct tfo_object *obj, unsigned int cmd,
 		wait_for_completion(&obj->go);
 		mutex_unlock(&obj->lock);
 		return 0;
+	case TFO_LOCK_FOLIO:
+		folio = tfo_folio(obj, args->index);
+		if (IS_ERR(folio))
+			return PTR_ERR(folio);
+		folio_lock(folio);
+		complete(&obj->inside);
+		wait_for_completion(&obj->go);
+		folio_unlock(folio);
+		folio_put(folio);
+		return 0;
 	case TFO_PFN:
 		folio = tfo_folio(obj, args->index);
 		if (IS_ERR(folio))
@@ -594,6 +771,8 @@ static int tfo_command(struct tfo_object *obj, unsigned int cmd,
 		return 0;
 	case TFO_MIGRATE:
 		return tfo_migrate(obj, args);
+	case TFO_CONTIG:
+		return tfo_contig(obj, args);
 	case TFO_TRUNCATE:
 		shmem_truncate_range(file_inode(obj->file), start, start +
 				     ((loff_t)args->count << PAGE_SHIFT) - 1);
@@ -663,6 +842,7 @@ static int tfo_release(struct inode *inode, struct file *filp)
 	}
 	folio_owner_unregister(obj->content);
 	folio_owner_unregister(obj->frame);
+	bitmap_free(obj->resting);
 	kvfree(obj->pages);
 	kfree(obj);
 	return 0;

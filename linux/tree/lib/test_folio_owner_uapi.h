@@ -36,6 +36,14 @@ struct tfo_stats {
 	__u32 freed_pages;
 	__u32 followed;		/* owner moved to another folio */
 	__u32 freed_early;	/* the count was not 0 */
+	__u32 asked[3];		/* of the isolate op, by mode */
+	__u32 putbacks;
+	__u32 batches;		/* begun, and ended */
+	__u32 batches_ended;
+	__u32 batch_folios;	/* what was announced */
+	__u32 truncated;	/* pages that the truncate op was told of */
+	__u64 invalidated_at;	/* the last notification; the last migrate op: */
+	__u64 migrated_at;	/* of one sequence of events in this driver */
 };
 
 /* an object and its owner */
@@ -61,6 +69,8 @@ struct tfo_stats {
 #define TFO_TRUNCATE	_IO('F', 0x39)	/* index, count */
 #define TFO_PRIVATE	_IO('F', 0x3a)	/* index, value: set; 0: return it */
 #define TFO_NOTIFIER	_IO('F', 0x3b)	/* count notifications of this process */
+#define TFO_CONTIG	_IO('F', 0x3c)	/* index, flags: allocate that page */
+#define TFO_LOCK_FOLIO	_IO('F', 0x3d)	/* index: its folio lock, by another thread */
 
 /* folios that have an owner; of this process's memory, or (addr 0) an object's */
 #define TFO_OWN		_IO('F', 0x40)	/* addr or index */
@@ -74,10 +84,18 @@ struct tfo_stats {
 /* flags of TFO_CREATE */
 #define TFO_PUBLIC	1	/* such a file as users can have, too */
 
-/* flags of TFO_REGISTER */
+/* flags of TFO_REGISTER; its mode is the owner's min_mode */
 #define TFO_NO_OPS	1	/* NULL */
 #define TFO_EMPTY_OPS	2	/* a table without a migrate op */
 #define TFO_NO_FILE	4	/* not a shmem file */
+#define TFO_MORE_OPS	8	/* isolate, putback, batches, truncate */
+#define TFO_OLD_SIZE	16	/* a table that ends with the migrate op */
+#define TFO_NEW_SIZE	32	/* one that goes on beyond what is known */
+#define TFO_HALF_BATCH	64	/* a beginning without an end */
+#define TFO_LONE_PUTBACK 128	/* without a migrate op */
+
+/* flags of TFO_CONTIG */
+#define TFO_SLAB	1	/* a page of the driver's memory instead */
 
 /* flags of TFO_OWN */
 #define TFO_FRAME	1	/* the owner wants the frame: no migrate op */
@@ -94,6 +112,10 @@ enum tfo_behaviour {
 	TFO_UNREGISTER_INSIDE,
 	TFO_FORGET,		/* to unregister, when the object goes */
 	TFO_SET_PRIVATE,	/* the op gives the destination a value of its own */
+	TFO_AGAIN_TWICE,	/* -EAGAIN for the first two calls */
+	TFO_VETO,		/* isolate: -EBUSY */
+	TFO_VETO_AGAIN,		/* isolate: -EAGAIN */
+	TFO_VETO_NOMEM,		/* isolate: -ENOMEM */
 };
 
 #endif /* _LIB_TEST_FOLIO_OWNER_UAPI_H */

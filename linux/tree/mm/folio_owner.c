@@ -27,6 +27,7 @@
 #include <linux/export.h>
 #include <linux/folio_owner.h>
 #include <linux/memcontrol.h>
+#include <linux/migrate_blocker.h>
 #include <linux/mm.h>
 #include <linux/page_ref.h>
 #include <linux/rcupdate.h>
@@ -358,8 +359,13 @@ int __folio_owner_migrate_begin(struct folio *dst, struct folio *src)
 
 	if (!ops)
 		return 0;
-	if (!ops->migrate)
+	if (!ops->migrate) {
+		migrate_blocker_note(src, MIGRATE_BLOCKER_OWNED_FRAME, -EBUSY,
+				     ops->name, NULL,
+				     folio_expected_ref_count(src) + 1,
+				     folio_ref_count(src));
 		return -EBUSY;
+	}
 	for (i = 0; i < nr; i++) {
 		if (!xa_reserve_irq(&folio_owners, pfn + i,
 				    GFP_NOWAIT | __GFP_NOWARN))

@@ -22,12 +22,20 @@
  * A count for each owner, not one SRCU domain for all: to detach from one
  * file, nobody waits for the op of another that waits for its device.
  *
+ * An attempt to move a folio asks isolate() before it has a destination, then
+ * migrate_folio() until that answers something else than -EAGAIN or the core
+ * has enough, and then, if the folio has not moved, putback(). As the folio
+ * stays locked from the first migrate_folio() on, nothing needs to be
+ * remembered to call putback() exactly once: after any other error at once,
+ * after -EAGAIN when the core undoes the attempt.
+ *
  * Lock order: folio lock > shmem_owner_calls_lock; i_private_lock alone.
  */
 #include <linux/completion.h>
 #include <linux/export.h>
 #include <linux/fs.h>
 #include <linux/list.h>
+#include <linux/migrate_blocker.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
 #include <linux/rcupdate.h>
@@ -50,22 +58,49 @@ struct shmem_owner {
 struct shmem_owner_call {
 	struct list_head list;
 	struct task_struct *task;
+	bool named;		/* who is in the way has been noted */
 };
+
+DEFINE_STATIC_KEY_FALSE(shmem_owner_key);
 
 static LIST_HEAD(shmem_owner_calls);
 static DEFINE_SPINLOCK(shmem_owner_calls_lock);
 
-static bool shmem_owner_in_call(void)
+static void shmem_owner_enter(struct shmem_owner_call *call)
 {
-	struct shmem_owner_call *call;
-	bool found = false;
+	call->task = current;
+	call->named = false;
+	spin_lock(&shmem_owner_calls_lock);
+	list_add(&call->list, &shmem_owner_calls);
+	spin_unlock(&shmem_owner_calls_lock);
+}
+
+static void shmem_owner_leave(struct shmem_owner_call *call)
+{
+	spin_lock(&shmem_owner_calls_lock);
+	list_del(&call->list);
+	spin_unlock(&shmem_owner_calls_lock);
+}
+
+/* The innermost op that the current task runs. */
+static struct shmem_owner_call *shmem_owner_current_call(void)
+{
+	struct shmem_owner_call *call, *found = NULL;
 
 	spin_lock(&shmem_owner_calls_lock);
-	list_for_each_entry(call, &shmem_owner_calls, list)
-		if (call->task == current)
-			found = true;
+	list_for_each_entry(call, &shmem_owner_calls, list) {
+		if (call->task == current) {
+			found = call;
+			break;
+		}
+	}
 	spin_unlock(&shmem_owner_calls_lock);
 	return found;
+}
+
+static bool shmem_owner_in_call(void)
+{
+	return shmem_owner_current_call();
 }
 
 static struct shmem_owner *shmem_owner_get(struct address_space *mapping)
@@ -87,9 +122,10 @@ static void shmem_owner_put(struct shmem_owner *owner)
 }
 
 /**
- * shmem_owner_register() - take part in what happens to a shmem file's folios
+ * __shmem_owner_register() - take part in what happens to a shmem file's folios
  * @file: from shmem_kernel_file_setup()
  * @ops: what to call; copied. NULL registers nothing
+ * @size: of *@ops as the caller knows it; what the core knows beyond is NULL
  * @private: handed to each call
  *
  * In force from the next migration on. There is one owner at most. Unregister
@@ -98,11 +134,13 @@ static void shmem_owner_put(struct shmem_owner *owner)
  *
  * Context: process context; may sleep.
  * Return: 0; -EEXIST if the file has an owner, even if it is the same;
- * -EINVAL if @file is no shmem file; -EPERM if it is not kernel-internal;
- * -EDEADLK from inside an op; -ENOMEM.
+ * -EINVAL if @file is no shmem file, or if @ops makes no sense: a part of a
+ * batch without the other, or @putback without @migrate_folio; -E2BIG if @ops
+ * has something that the core does not know; -EPERM if @file is not
+ * kernel-internal; -EDEADLK from inside an op; -ENOMEM.
  */
-int shmem_owner_register(struct file *file, const struct shmem_owner_ops *ops,
-			 void *private)
+int __shmem_owner_register(struct file *file, const struct shmem_owner_ops *ops,
+			   size_t size, void *private)
 {
 	struct shmem_owner *owner = NULL;
 	struct address_space *mapping;
@@ -116,13 +154,25 @@ int shmem_owner_register(struct file *file, const struct shmem_owner_ops *ops,
 		return -EDEADLK;
 
 	if (ops) {
+		const size_t known = sizeof(*ops);
+
+		if (size > known &&
+		    memchr_inv((const char *)ops + known, 0, size - known))
+			return -E2BIG;
 		owner = kzalloc(sizeof(*owner), GFP_KERNEL);
 		if (!owner)
 			return -ENOMEM;
-		owner->ops = *ops;
+		memcpy(&owner->ops, ops, min(size, known));
 		owner->private = private;
 		refcount_set(&owner->refs, 1);
 		init_completion(&owner->gone);
+		if (!owner->ops.batch_begin != !owner->ops.batch_end ||
+		    (owner->ops.putback && !owner->ops.migrate_folio) ||
+		    owner->ops.min_mode > MIGRATE_SYNC) {
+			kfree(owner);
+			return -EINVAL;
+		}
+		static_branch_inc(&shmem_owner_key);
 	}
 
 	mapping = file->f_mapping;
@@ -133,11 +183,13 @@ int shmem_owner_register(struct file *file, const struct shmem_owner_ops *ops,
 		/* Pairs with READ_ONCE() and the dependency in _get(). */
 		smp_store_release(&mapping->i_private_data, owner);
 	spin_unlock(&mapping->i_private_lock);
-	if (err)
+	if (err && owner) {
+		static_branch_dec(&shmem_owner_key);
 		kfree(owner);
+	}
 	return err;
 }
-EXPORT_SYMBOL_GPL(shmem_owner_register);
+EXPORT_SYMBOL_GPL(__shmem_owner_register);
 
 /**
  * shmem_owner_unregister() - stop taking part
@@ -172,12 +224,13 @@ int shmem_owner_unregister(struct file *file)
 
 	shmem_owner_put(owner);
 	wait_for_completion(&owner->gone);
+	static_branch_dec(&shmem_owner_key);
 	kfree_rcu(owner, rcu);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(shmem_owner_unregister);
 
-/* The file's folios are gone, hence so is every op. */
+/* The file's folios are gone, hence so is every op but the end of a batch. */
 void shmem_owner_evict(struct inode *inode)
 {
 	struct shmem_owner *owner = inode->i_mapping->i_private_data;
@@ -185,6 +238,9 @@ void shmem_owner_evict(struct inode *inode)
 	if (!owner)
 		return;
 	inode->i_mapping->i_private_data = NULL;
+	shmem_owner_put(owner);
+	wait_for_completion(&owner->gone);
+	static_branch_dec(&shmem_owner_key);
 	kfree_rcu(owner, rcu);
 }
 
@@ -224,17 +280,50 @@ EXPORT_SYMBOL_GPL(shmem_owner_pinned);
 int shmem_owner_migrate_folio(struct address_space *mapping, struct folio *dst,
 			      struct folio *src, enum migrate_mode mode)
 {
-	if (shmem_owner_pinned(src))
-		return -EBUSY;
-	return migrate_folio(mapping, dst, src, mode);
+	struct shmem_owner_call *call;
+
+	if (!shmem_owner_pinned(src))
+		return migrate_folio(mapping, dst, src, mode);
+
+	/* Somebody who is not the owner: say so as long as the count is right. */
+	call = shmem_owner_current_call();
+	if (call)
+		call->named = true;
+	migrate_blocker_note(src, MIGRATE_BLOCKER_PIN, -EBUSY, NULL, NULL,
+			     shmem_owner_expected_refs(src),
+			     folio_ref_count(src));
+	return -EBUSY;
 }
 EXPORT_SYMBOL_GPL(shmem_owner_migrate_folio);
+
+/* Who says no to moving @folio, and what. */
+static void shmem_owner_blocks(struct shmem_owner *owner, struct folio *folio,
+			       enum migrate_blocker why, int rc)
+{
+	migrate_blocker_note(folio, why, rc, owner->ops.name,
+			     owner->ops.migrate_folio,
+			     shmem_owner_expected_refs(folio),
+			     folio_ref_count(folio));
+}
+
+static void shmem_owner_put_back(struct shmem_owner *owner,
+				 struct address_space *mapping,
+				 struct folio *folio)
+{
+	struct shmem_owner_call call;
+
+	if (!owner->ops.putback)
+		return;
+	shmem_owner_enter(&call);
+	owner->ops.putback(mapping, folio, owner->private);
+	shmem_owner_leave(&call);
+}
 
 static int shmem_owner_call(struct shmem_owner *owner,
 			    struct address_space *mapping, struct folio *dst,
 			    struct folio *src, enum migrate_mode mode)
 {
-	struct shmem_owner_call call = { .task = current };
+	struct shmem_owner_call call;
 	void *src_private = src->private;
 	bool moved;
 	int rc;
@@ -242,16 +331,16 @@ static int shmem_owner_call(struct shmem_owner *owner,
 	VM_WARN_ON_ONCE_FOLIO(folio_mapped(src), src);
 	VM_WARN_ON_ONCE_FOLIO(folio_ref_count(dst) != 1, dst);
 
-	spin_lock(&shmem_owner_calls_lock);
-	list_add(&call.list, &shmem_owner_calls);
-	spin_unlock(&shmem_owner_calls_lock);
+	if (mode < owner->ops.min_mode) {
+		shmem_owner_blocks(owner, src, MIGRATE_BLOCKER_OWNER_MODE,
+				   -EBUSY);
+		return -EBUSY;
+	}
 
+	shmem_owner_enter(&call);
 	dst->private = NULL;
 	rc = owner->ops.migrate_folio(mapping, dst, src, mode, owner->private);
-
-	spin_lock(&shmem_owner_calls_lock);
-	list_del(&call.list);
-	spin_unlock(&shmem_owner_calls_lock);
+	shmem_owner_leave(&call);
 
 	/*
 	 * Whether the folio has moved is what the page cache says, not what
@@ -268,6 +357,16 @@ static int shmem_owner_call(struct shmem_owner *owner,
 	/* migrate_folio() does not carry over what PG_private does not cover. */
 	if (!rc && !dst->private && !folio_test_swapcache(dst))
 		dst->private = src_private;
+	if (!rc)
+		return 0;
+
+	if (!call.named)
+		shmem_owner_blocks(owner, src, rc == -EAGAIN ?
+				   MIGRATE_BLOCKER_OWNER_AGAIN :
+				   MIGRATE_BLOCKER_OWNER_REFUSED, rc);
+	/* After -EAGAIN: in shmem_owner_putback(), if this was the last try. */
+	if (rc != -EAGAIN)
+		shmem_owner_put_back(owner, mapping, src);
 	return rc;
 }
 
@@ -286,4 +385,180 @@ int shmem_migrate_folio(struct address_space *mapping, struct folio *dst,
 		rc = migrate_folio(mapping, dst, src, mode);
 	shmem_owner_put(owner);
 	return rc;
+}
+
+/* The mapping of a locked folio that can have an owner, or NULL. */
+static struct address_space *shmem_owner_mapping(struct folio *folio)
+{
+	struct address_space *mapping = READ_ONCE(folio->mapping);
+
+	if (!mapping || (unsigned long)mapping & PAGE_MAPPING_FLAGS)
+		return NULL;
+	return shmem_mapping(mapping) ? mapping : NULL;
+}
+
+/*
+ * Without the folio lock. A mapping that the folio had is freed by RCU, and not
+ * before the folio has been removed from it.
+ */
+bool __shmem_owner_asks(const struct folio *folio)
+{
+	struct address_space *mapping;
+	bool asks;
+
+	rcu_read_lock();
+	mapping = shmem_owner_mapping((struct folio *)folio);
+	asks = mapping && READ_ONCE(mapping->i_private_data);
+	rcu_read_unlock();
+	return asks;
+}
+
+/*
+ * No lock is held. It is only tried for, as the question is an offer to save
+ * work: who cannot be asked now decides in migrate_folio().
+ */
+int __shmem_owner_isolate(struct folio *folio, enum migrate_mode mode)
+{
+	struct shmem_owner *owner = NULL;
+	struct address_space *mapping;
+	struct shmem_owner_call call;
+	int rc = 0;
+
+	if (!folio_trylock(folio))
+		return 0;
+	mapping = shmem_owner_mapping(folio);
+	if (mapping)
+		owner = shmem_owner_get(mapping);
+	if (!owner)
+		goto unlock;
+
+	if (mode < owner->ops.min_mode) {
+		rc = -EBUSY;
+		shmem_owner_blocks(owner, folio, MIGRATE_BLOCKER_OWNER_MODE, rc);
+	} else if (owner->ops.isolate) {
+		shmem_owner_enter(&call);
+		rc = owner->ops.isolate(mapping, folio, mode, owner->private);
+		shmem_owner_leave(&call);
+		/* To the core -ENOMEM would mean that nothing can be moved. */
+		if (rc > 0 || rc == -ENOMEM)
+			rc = -EBUSY;
+		if (rc)
+			shmem_owner_blocks(owner, folio,
+					   MIGRATE_BLOCKER_OWNER_VETO, rc);
+	}
+	shmem_owner_put(owner);
+unlock:
+	folio_unlock(folio);
+	return rc;
+}
+
+/* @folio is locked since migrate_folio() answered -EAGAIN for it. */
+void __shmem_owner_putback(struct folio *folio)
+{
+	struct address_space *mapping = shmem_owner_mapping(folio);
+	struct shmem_owner *owner = mapping ? shmem_owner_get(mapping) : NULL;
+
+	if (!owner)
+		return;
+	shmem_owner_put_back(owner, mapping, folio);
+	shmem_owner_put(owner);
+}
+
+/* [@start, @end] in bytes; pages that are cut stay. */
+void __shmem_owner_truncate(struct inode *inode, loff_t start, loff_t end)
+{
+	struct address_space *mapping = inode->i_mapping;
+	pgoff_t first = (start + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	pgoff_t last = end < 0 ? ULONG_MAX : (pgoff_t)(end + 1) >> PAGE_SHIFT;
+	struct shmem_owner_call call;
+	struct shmem_owner *owner;
+
+	if (end >= 0 && !last--)
+		return;
+	/* Who has forgotten to unregister may not be there any more. */
+	if (first > last || inode->i_state & I_FREEING)
+		return;
+	owner = shmem_owner_get(mapping);
+	if (!owner)
+		return;
+	if (owner->ops.truncate) {
+		shmem_owner_enter(&call);
+		owner->ops.truncate(mapping, first, last, owner->private);
+		shmem_owner_leave(&call);
+	}
+	shmem_owner_put(owner);
+}
+
+/* All of @folios are locked. The owners are held until the end of the batch. */
+void __shmem_owner_batch_begin(struct list_head *folios,
+			       enum migrate_mode mode,
+			       struct shmem_owner_batch *batch)
+{
+	struct shmem_owner_span *span;
+	struct folio *folio;
+	unsigned int i;
+
+	list_for_each_entry(folio, folios, lru) {
+		struct address_space *mapping = shmem_owner_mapping(folio);
+		struct shmem_owner *owner;
+		pgoff_t last;
+
+		if (!mapping)
+			continue;
+		last = folio_next_index(folio) - 1;
+		for (i = 0; i < batch->nr; i++)
+			if (batch->spans[i].mapping == mapping)
+				break;
+		span = &batch->spans[i];
+		if (i < batch->nr) {
+			span->first = min(span->first, folio->index);
+			span->last = max(span->last, last);
+			span->nr++;
+			continue;
+		}
+		if (i == SHMEM_OWNER_MAX_BATCH)
+			continue;
+		owner = shmem_owner_get(mapping);
+		if (!owner)
+			continue;
+		if (!owner->ops.batch_begin || mode < owner->ops.min_mode) {
+			shmem_owner_put(owner);
+			continue;
+		}
+		*span = (struct shmem_owner_span){
+			.owner = owner,
+			.mapping = mapping,
+			.first = folio->index,
+			.last = last,
+			.nr = 1,
+		};
+		batch->nr++;
+	}
+
+	for (i = 0; i < batch->nr; i++) {
+		struct shmem_owner_call call;
+
+		span = &batch->spans[i];
+		shmem_owner_enter(&call);
+		span->owner->ops.batch_begin(span->mapping, span->first,
+					     span->last, span->nr, mode,
+					     span->owner->private);
+		shmem_owner_leave(&call);
+	}
+}
+
+void __shmem_owner_batch_end(struct shmem_owner_batch *batch)
+{
+	unsigned int i;
+
+	for (i = 0; i < batch->nr; i++) {
+		struct shmem_owner_span *span = &batch->spans[i];
+		struct shmem_owner_call call;
+
+		shmem_owner_enter(&call);
+		span->owner->ops.batch_end(span->mapping, span->owner->private);
+		shmem_owner_leave(&call);
+		shmem_owner_put(span->owner);
+	}
+	batch->nr = 0;
 }

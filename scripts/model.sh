@@ -1,0 +1,154 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# model.sh: the protocol of tests/model/folio.pml, explored exhaustively by spin, as a TAP test. First
+# the configurations, each without an error; then the faults, each of which has to be found.
+#
+# usage: scripts/model.sh [BUILD]          in a folder below BUILD
+#        scripts/model.sh [BUILD] full     the largest configuration alone; needs hours
+set -u
+top=$(cd "$(dirname "$0")/.." && pwd -P)
+cd "$top" || exit 2
+# shellcheck source=scripts/tap.sh
+. "$top/scripts/tap.sh"
+build=${1:-${QUIRE_BUILD:-$top/build}}
+mkdir -p "$build/model" && build=$(cd "$build/model" && pwd -P) || exit 2
+work=$(mktemp -d "$build/XXXXXX") || exit 2
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+began=$SECONDS
+jobs=2
+megabytes=1900 # of memory for one search
+
+# What is explored, one a line: a name, then what there is of each.
+configurations() {
+	cat <<-'END'
+		movers-pinner        MOVERS=2 PINNERS=1
+		movers-writer        MOVERS=2 WRITERS=1
+		movers-long          MOVERS=2 LONGS=1
+		movers-reader        MOVERS=2 READERS=1
+		movers-freer         MOVERS=2 FREERS=1
+		movers-detacher      MOVERS=2 DETACHERS=1
+		movers-end           MOVERS=2 FREERS=1 DETACHERS=1
+		no-ops               MOVERS=2 PINNERS=1 OPS=0
+		pinners              MOVERS=1 PINNERS=2
+		pinner-writer        MOVERS=1 PINNERS=1 WRITERS=1
+		pinner-end           MOVERS=1 PINNERS=1 FREERS=1 DETACHERS=1
+		pins-remade          MOVERS=1 PINNERS=1 LONGS=1 FREERS=1 RECREATE=1
+		reader-remade        MOVERS=1 READERS=1 FREERS=1 RECREATE=1
+		no-ops-freed         MOVERS=1 OPS=0 FREERS=1 PINNERS=1 LONGS=1
+		two-movers           FOLIOS=2 MOVERS=2
+		two-pinners          FOLIOS=2 MOVERS=1 PINNERS=2
+		two-writer           FOLIOS=2 MOVERS=1 PINNERS=1 WRITERS=1
+		two-end              FOLIOS=2 MOVERS=1 FREERS=1 DETACHERS=1
+	END
+}
+
+# What is left out of the protocol, and among whom that shows.
+faults() {
+	cat <<-'END'
+		MEMBARRIER        MOVERS=1 PINNERS=1
+		RECHECK           MOVERS=1 PINNERS=1
+		CHECK_FIRST       MOVERS=1 PINNERS=1
+		SCAN_SLOTS        MOVERS=1 PINNERS=1
+		SCAN_COUNTS       MOVERS=1 LONGS=1
+		LONG_CHECK_FIRST  MOVERS=1 LONGS=1
+		WAIT_FLAG         MOVERS=1 PINNERS=1
+		WAKE_PUBLISH      MOVERS=1 PINNERS=1
+		WAKE_UNMARK       MOVERS=1 PINNERS=1 LONGS=1
+		PUBLISH_FIRST     MOVERS=1 WRITERS=1
+		UNPIN_EARLY       MOVERS=1 WRITERS=1
+		PUTBACK_TWICE     MOVERS=1
+		FREE_TWICE        MOVERS=1 FREERS=1
+		ISOLATE_TWICE     MOVERS=2
+		GET_ZERO          MOVERS=1 FREERS=1
+		RECLAIM_EPOCH     MOVERS=0 READERS=1 FREERS=1
+		RECLAIM_SLOTS     MOVERS=0 PINNERS=1 FREERS=1
+		RECLAIM_COUNTS    MOVERS=0 LONGS=1 FREERS=1
+		LIMBO_EPOCH       MOVERS=1 READERS=1
+		ENTER             MOVERS=1 DETACHERS=1
+		DETACH            MOVERS=1 DETACHERS=1
+		WAKE_LEAVE        MOVERS=1 DETACHERS=1
+	END
+}
+
+# search NAME FLAGS OPTIONS DEFINITIONS...: its report in NAME.log; 0 if the search ended.
+search() {
+	local dir=$work/$1 flags=$2 options=$3
+	shift 3
+	mkdir "$dir" && cp tests/model/*.pml "$dir" && cd "$dir" || return 1
+	spin "${@/#/-D}" -a folio.pml >spin.log 2>&1 || { cat spin.log; return 1; }
+	# shellcheck disable=SC2086 # lists of words
+	gcc -w -DSAFETY -DNOFAIR -DMEMLIM=$megabytes $flags -o pan pan.c >gcc.log 2>&1 || {
+		tail -n 5 gcc.log
+		return 1
+	}
+	# shellcheck disable=SC2086 # a list of words
+	./pan -m1000000 $options >"$dir.log" 2>&1
+	rm -rf "$dir"
+	grep -q '^State-vector' "$dir.log"
+}
+
+# All lines of stdin through search, some at a time.
+search_all() {
+	local name definitions
+	while read -r name definitions; do
+		while (($(jobs -rp | wc -l) >= jobs)); do
+			wait -n
+		done
+		# shellcheck disable=SC2086 # a list of words
+		(search "$name" "$1" "$2" $definitions ${3:+$3$name}) >"$work/$name.said" 2>&1 &
+	done
+	wait
+}
+
+number() {
+	sed -n "s/^ *\([0-9.e+]*\) $2.*/\1/p" "$work/$1.log" | head -n 1
+}
+
+clean() {
+	grep -q 'errors: 0$' "$work/$1.log" && ! grep -qE 'pan: |memory limit|max search depth|truncated' \
+		<(grep -v 'elapsed time' "$work/$1.log")
+}
+
+found() {
+	grep -qE 'assertion violated|invalid end state' "$work/$1.log"
+}
+
+show() {
+	cat "$work/$1.said" "$work/$1.log" 2>&1 | head -n 30
+	return 1
+}
+
+report_configurations() {
+	local name definitions
+	while read -r name definitions; do
+		check "$definitions: no error in $(number "$name" 'states, stored') states, $(number "$name" \
+			transitions) transitions" eval "clean $name || show $name"
+	done
+}
+
+if [[ ${2:-} == full ]]; then
+	megabytes=${MEGABYTES:-16000}
+	search full "-O2 -DCOLLAPSE" -w27 FOLIOS=2 MOVERS=2 PINNERS=2 WRITERS=1 FREERS=1 DETACHERS=1 \
+		>"$work/full.said" 2>&1
+	echo "full FOLIOS=2 MOVERS=2 PINNERS=2 WRITERS=1 FREERS=1 DETACHERS=1" | report_configurations
+	tap_end
+	exit
+fi
+
+search_all "-O2 -DCOLLAPSE" -w22 < <(configurations)
+report_configurations < <(configurations)
+
+# Each step of the table is taken somewhere: else the model lacks something, or the table has too much.
+edges=$(sed -n 's/^#define EDGES //p' tests/model/states.pml)
+taken=$(cat "$work"/*.log | sed -n 's/^edges://p' | tr ' ' '\n' | sort -un | grep -c .)
+check "$taken of the $edges steps of states.def were taken" [ "$taken" = "$edges" ]
+
+search_all "-O0" -w18 FAULT_ < <(faults)
+while read -r name _; do
+	check "without $name: $(sed -n 's/^pan:1: \(.*\)/\1/p' "$work/$name.log" | cut -c 1-70)" \
+		eval "found $name || show $name"
+done < <(faults)
+echo "# in $((SECONDS - began)) s"
+tap_end
