@@ -268,6 +268,7 @@ static void settle_in(struct blocks *b, uint32_t slot, uint32_t *home, uint32_t 
 	old = __atomic_exchange_n(home, i + 1, __ATOMIC_RELAXED);
 	if (!old)
 		return;
+	mark(b, old - 1, load_relaxed(&b->state[old - 1]));
 	for (unsigned c = 0; c < BLOCK_CLASSES; c++) {
 		for (unsigned g = 0; g < BLOCK_GROUPS; g++) {
 			uint32_t at = load_relaxed(&b->slot[slot].home[c][g]);
@@ -286,54 +287,82 @@ enum pass {
 	PASS_LISTED, /* whatever is marked */
 };
 
-static bool search_list(struct blocks *b, unsigned list, unsigned order, enum block_class class,
-			enum pass pass, uint32_t slot, uint32_t *frame, uint32_t *at)
+/* What is looked for, and where it was found. */
+struct search {
+	struct blocks *b;
+	unsigned order;
+	enum block_class class;
+	enum pass pass;
+	uint32_t slot;
+	uint32_t at;
+	uint32_t frame;
+};
+
+enum found {
+	FOUND,
+	FOUND_NONE,
+	FOUND_STALE, /* marks were put right: there may be better in a list before this one */
+};
+
+static enum found try_marked(struct search *s, unsigned list, uint32_t i)
 {
+	if (list_of(load_relaxed(&s->b->state[i])) != list) {
+		mark_anew(s->b, i, list);
+		return FOUND_STALE;
+	}
+	if (!alloc_in(s->b, i, s->order, s->class, false, &s->frame))
+		return FOUND_NONE;
+	if (s->order == BLOCK_ORDER) /* it is full: nobody need look here */
+		mark_anew(s->b, i, list);
+	s->at = i;
+	return FOUND;
+}
+
+/* From the first word that may have a mark on, and then from the start, if that was wrong. */
+static enum found search_list(struct search *s, unsigned list)
+{
+	struct blocks *b = s->b;
 	size_t from = load_relaxed(&b->from[list]), w = from;
 	bool useful = false; /* a mark that was no neighbour's */
+	enum found found;
 
-	/* From the first word that may have a mark on, and then from the start, if that was wrong.
-	 */
 	for (size_t n = 0; n < b->words; n++, w = w + 1 < b->words ? w + 1 : 0) {
 		uint64_t marks = load_relaxed(&b->list[list][w]);
 
-		if (!useful && w >= from)
+		if (!useful && w > from)
 			store_relaxed(&b->from[list], w);
 		while (marks) {
 			uint32_t bit = (uint32_t)__builtin_ctzll(marks);
-			uint32_t i = (uint32_t)(w * 64) + bit, s;
+			uint32_t i = (uint32_t)(w * 64) + bit;
 
-			if (pass == PASS_APART && is_near_a_home(b, i, slot)) {
+			if (s->pass == PASS_APART && is_near_a_home(b, i, s->slot)) {
 				marks &= ~(LINE_MASK << (bit / LINE_BLOCKS * LINE_BLOCKS));
 				continue;
 			}
 			useful = true;
 			marks &= marks - 1;
-			s = load_relaxed(&b->state[i]);
-			if (list_of(s) != list)
-				mark_anew(b, i, list);
-			if (!alloc_in(b, i, order, class, false, frame))
-				continue;
-			if (order == BLOCK_ORDER) /* it is full: nobody need look here */
-				mark_anew(b, i, list);
-			*at = i;
-			return true;
+			found = try_marked(s, list, i);
+			if (found != FOUND_NONE)
+				return found;
 		}
 	}
-	return false;
+	return FOUND_NONE;
 }
 
-static bool search(struct blocks *b, unsigned order, enum block_class class, enum pass pass,
-		   uint32_t slot, uint32_t *frame, uint32_t *at)
+static bool search(struct search *s)
 {
-	unsigned own = class * LEVELS, other = (1 - class) * LEVELS;
+	unsigned own = s->class * LEVELS, other = (1 - s->class) * LEVELS;
 	const unsigned lists[BLOCK_LISTS] = { own,   own + 1,	own + 2,  LIST_EMPTY,
 					      other, other + 1, other + 2 };
 
-	for (unsigned k = 0; k < BLOCK_LISTS; k++)
-		if (list_most(lists[k]) >= 1u << order &&
-		    search_list(b, lists[k], order, class, pass, slot, frame, at))
+	for (unsigned k = 0; k < BLOCK_LISTS;) {
+		enum found found = list_most(lists[k]) >= 1u << s->order ? search_list(s, lists[k])
+									 : FOUND_NONE;
+
+		if (found == FOUND)
 			return true;
+		k = found == FOUND_STALE ? 0 : k + 1;
+	}
 	return false;
 }
 
@@ -360,10 +389,13 @@ int blocks_alloc(struct blocks *b, unsigned order, enum block_class class, bool 
 			return 0;
 	}
 	for (int pass = PASS_APART; pass <= PASS_LISTED; pass++) {
-		if (!search(b, order, class, (enum pass)pass, slot, frame, &at))
+		struct search s = { b, order, class, (enum pass)pass, slot, 0, 0 };
+
+		if (!search(&s))
 			continue;
 		if (home && pass == PASS_APART)
-			settle_in(b, slot, home, at);
+			settle_in(b, slot, home, s.at);
+		*frame = s.frame;
 		return 0;
 	}
 	if (search_all(b, order, class, false, frame) ||
@@ -380,8 +412,10 @@ int blocks_alloc_at(struct blocks *b, unsigned order, enum block_class class, ui
 		return -EINVAL;
 	if (!count_take(b, i, 1u << order, class, true))
 		return -EBUSY;
-	if (take_bits(&b->field[i], frame % QUIRE_BLOCK_FRAMES, order))
+	if (take_bits(&b->field[i], frame % QUIRE_BLOCK_FRAMES, order)) {
+		mark(b, i, load_relaxed(&b->state[i]));
 		return 0;
+	}
 	count_give(b, i, 1u << order);
 	return -EBUSY;
 }
