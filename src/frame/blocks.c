@@ -74,6 +74,7 @@ static void mark_anew(struct blocks *b, uint32_t i, unsigned list)
 	mark(b, i, load_seq(&b->state[i]));
 	SYNC_POINT("frame:marked-twice", NULL);
 	__atomic_fetch_and(&b->list[list][i / 64], ~(1ull << (i % 64)), __ATOMIC_SEQ_CST);
+	SYNC_POINT("frame:mark-cleared", NULL);
 	mark(b, i, load_seq(&b->state[i]));
 }
 
@@ -170,6 +171,7 @@ static unsigned take_place(struct block_bits *field, unsigned order)
 
 		if (offset == BLOCK_NONE && order)
 			return BLOCK_NONE;
+		SYNC_POINT("frame:found", NULL);
 		if (offset != BLOCK_NONE && take_bits(field, offset, order))
 			return offset;
 	}

@@ -284,7 +284,17 @@ static void test_a_stopped_thread_stops_no_other(void **state)
 	}
 }
 
-/* A thread stands between the two steps of putting a mark right; nothing is hidden by that. */
+static void free_block_0(void *arg)
+{
+	(void)arg;
+	blocks_free(&b, 9, 0);
+}
+
+/*
+ * A block is freed right before its mark, which says that it is empty, is cleared, since it was
+ * full; and whoever clears it is stopped before it looks again. So the block is in no list; and yet
+ * it is found.
+ */
 static void test_a_thread_stopped_at_a_mark_hides_nothing(void **state)
 {
 	static uint32_t got[2 * 512];
@@ -297,13 +307,13 @@ static void test_a_thread_stopped_at_a_mark_hides_nothing(void **state)
 	gate_init(&s.reached);
 	gate_init(&s.go);
 	hand_start(&s.hand);
-	/* Block 0 becomes full while it is marked as empty. */
-	assert_int_equal(blocks_alloc_at(&b, 9, BLOCK_MOVABLE, 0), 0);
-	at_point_nth("frame:marked-twice", NULL, 1, 1, stop_here, &s);
+	/* Not by its place, which would put the mark right; of another order, for another home. */
+	for (n = 0; n < 512; n += 8)
+		assert_int_equal(get(3), n);
+	at_point_nth("frame:marked-twice", NULL, 1, 1, free_block_0, NULL);
+	at_point_nth("frame:mark-cleared", NULL, 1, 1, stop_here, &s);
 	hand_post(&s.hand, alloc_or_free, &s);
 	gate_pass(&s.reached);
-	/* It is freed meanwhile, so the mark that is about to be cleared is right again. */
-	blocks_free(&b, 9, 0);
 	for (n = 0; n < 1024 && !blocks_alloc(&b, 0, BLOCK_MOVABLE, false, &got[n]);)
 		n++;
 	assert_int_equal(n, 1024);
@@ -316,6 +326,33 @@ static void test_a_thread_stopped_at_a_mark_hides_nothing(void **state)
 	while (n--)
 		blocks_free(&b, 0, got[n]);
 	end();
+}
+
+static void take_frame_64(void *arg)
+{
+	(void)arg;
+	assert_int_equal(blocks_alloc_at(&b, 0, BLOCK_MOVABLE, 64), 0);
+}
+
+/* What was found free is another's before it is taken: something else is found, nothing is lost. */
+static void test_a_place_taken_meanwhile_is_left_alone(void **state)
+{
+	(void)state;
+	for (unsigned order = 6; order <= 8; order++) {
+		no_points();
+		begin(1);
+		/* Order 6 finds the second word, the others all from the first on. */
+		if (order == 6)
+			assert_int_equal(blocks_alloc_at(&b, 6, BLOCK_MOVABLE, 0), 0);
+		at_point_nth("frame:found", NULL, 1, 1, take_frame_64, NULL);
+		assert_int_equal(get(order), order == 8 ? 256 : 128);
+		no_points();
+		blocks_free(&b, 0, 64);
+		blocks_free(&b, order, order == 8 ? 256 : 128);
+		if (order == 6)
+			blocks_free(&b, 6, 0);
+		end();
+	}
 }
 
 /* --- several threads --- */
@@ -420,6 +457,7 @@ int main(void)
 		TEST(test_X33_claims_are_whole),
 		TEST(test_a_stopped_thread_stops_no_other),
 		TEST(test_a_thread_stopped_at_a_mark_hides_nothing),
+		TEST(test_a_place_taken_meanwhile_is_left_alone),
 		TEST(test_no_frame_is_handed_out_twice),
 	};
 
