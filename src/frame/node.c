@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "frame/node.h"
 
-#include "frame/blocks.h"
 #include "os/os.h"
 #include "util/check.h"
 #include "util/mem.h"
@@ -21,7 +20,8 @@ struct node {
 	pthread_mutex_t lock; /* of takers */
 };
 
-int node_alloc(struct node *node, unsigned order, enum node_source from, struct quire_frame *frame)
+int node_alloc(struct node *node, unsigned order, enum node_source from, enum block_class class,
+	       struct quire_frame *frame)
 {
 	uint32_t n;
 	int error;
@@ -30,7 +30,7 @@ int node_alloc(struct node *node, unsigned order, enum node_source from, struct 
 		return -EINVAL;
 	if (FAULT_POINT("frame:alloc"))
 		return -ENOMEM;
-	error = blocks_alloc(&node->blocks, order, BLOCK_MOVABLE, from == NODE_ANY, &n);
+	error = blocks_alloc(&node->blocks, order, class, from == NODE_ANY, &n);
 	if (!error)
 		*frame = quire_frame(n);
 	return error;
@@ -83,7 +83,7 @@ static void sub_idle(struct node *node, struct quire_frame frame, unsigned order
 
 int node_take(struct node *node, unsigned order, uint16_t number, struct quire_frame *frame)
 {
-	int error = node_alloc(node, order, NODE_ANY, frame);
+	int error = node_alloc(node, order, NODE_ANY, BLOCK_PINNED, frame);
 
 	if (error)
 		return error;

@@ -22,6 +22,7 @@
 #define QUIRE_SRC_FRAME_NODE_H
 
 #include "core/instance.h"
+#include "frame/blocks.h"
 #include "util/bits.h"
 
 #include <quire/base.h>
@@ -49,7 +50,8 @@ enum node_source {
 };
 
 /* An aligned place of 2^order frames. 0 or -ENOMEM. */
-int node_alloc(struct node *node, unsigned order, enum node_source from, struct quire_frame *frame);
+int node_alloc(struct node *node, unsigned order, enum node_source from, enum block_class class,
+	       struct quire_frame *frame);
 /* That very place. -EINVAL: not aligned or outside; -EBUSY: not free. Claims do not matter. */
 int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame);
 /* Before: allocated, its tag 0. */
