@@ -62,9 +62,12 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_owner_detach(struct quire_owner *owner, ui
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_frames_take(struct quire_owner *owner, unsigned order,
 						  struct quire_frame *frame);
-/* Gives idle frames back; those it has not, or has lent, are told to the log and left alone. */
-QUIRE_EXPORT void quire_frames_give(struct quire_owner *owner, unsigned order,
-				    struct quire_frame frame);
+/*
+ * Gives idle frames back. -EINVAL: not all of them are the owner's, or some are lent; that is told
+ * to the log as well, and none is given. -ENXIO: in a child of fork()
+ */
+QUIRE_EXPORT int quire_frames_give(struct quire_owner *owner, unsigned order,
+				   struct quire_frame frame);
 
 QUIRE_EXPORT const char *quire_owner_name(const struct quire_owner *owner);
 QUIRE_EXPORT void *quire_owner_arg(const struct quire_owner *owner);

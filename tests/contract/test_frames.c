@@ -159,11 +159,11 @@ static void test_HE4_registration_and_arguments(void **state)
 	assert_int_equal(quire_frames_take(other.p.owner, 0, &frame), -ENOMEM);
 	assert_true(quire_frame_is_none(frame));
 	/* Frames that are not its own, not idle, or not aligned, stay where they are. */
-	quire_frames_give(NULL, 0, quire_frame(0));
-	quire_frames_give(plain.owner, 0, quire_frame(0));
-	quire_frames_give(other.p.owner, 0, quire_frame(0));
-	quire_frames_give(pool.p.owner, 1, quire_frame(1));
-	quire_frames_give(pool.p.owner, 0, quire_frame(512));
+	assert_int_equal(quire_frames_give(NULL, 0, quire_frame(0)), -EINVAL);
+	assert_int_equal(quire_frames_give(plain.owner, 0, quire_frame(0)), -EINVAL);
+	assert_int_equal(quire_frames_give(other.p.owner, 0, quire_frame(0)), -EINVAL);
+	assert_int_equal(quire_frames_give(pool.p.owner, 1, quire_frame(1)), -EINVAL);
+	assert_int_equal(quire_frames_give(pool.p.owner, 0, quire_frame(512)), -EINVAL);
 	assert_int_equal(stats_of(q).frames_idle, 512);
 	/* In parts, as it likes. */
 	quire_frames_give(pool.p.owner, 8, quire_frame(256));
