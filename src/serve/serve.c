@@ -296,8 +296,8 @@ static void list_remove_locked(const struct quire_server *s)
 }
 
 /*
- * Whatever of it is there; the file first, so that who looks finds a server or nothing. Listed until
- * all is closed: a fork just then leaves nothing open in the child.
+ * Whatever of it is there; the file first, so that who looks finds a server or nothing. Listed
+ * until all is closed: a fork just then leaves nothing open in the child.
  */
 static void server_free(struct quire_server *s)
 {
