@@ -58,7 +58,8 @@ static int place_once(struct quire *q, const struct quire_folio_args *args,
 		      struct quire_frame *frame)
 {
 	if (!args->at_set)
-		return node_alloc(q->node, args->order, NODE_ANY, frame);
+		return node_alloc(q->node, args->order, NODE_ANY,
+				  args->pinned_long ? BLOCK_PINNED : BLOCK_MOVABLE, frame);
 	*frame = args->at;
 	return node_alloc_at(q->node, args->order, args->at);
 }

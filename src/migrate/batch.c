@@ -311,7 +311,7 @@ void mover_place(struct mover *m)
 			place_lent(m, e);
 			continue;
 		}
-		error = node_alloc(m->q->node, e->order, NODE_UNCLAIMED, &e->dst);
+		error = node_alloc(m->q->node, e->order, NODE_UNCLAIMED, BLOCK_MOVABLE, &e->dst);
 		if (!error)
 			continue;
 		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
