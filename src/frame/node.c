@@ -142,9 +142,13 @@ void node_free_lent(struct node *node, unsigned order, struct quire_frame frame)
 	blocks_free(&node->blocks, order, frame.n);
 }
 
+/*
+ * From the last frame to the first: a place is asked for by its first frame, and whoever finds that
+ * one forgotten (node_is_lent()) may free all of them at once.
+ */
 void node_forget_taker(struct node *node, uint16_t number)
 {
-	for (uint64_t f = 0; f < node->frames; f++) {
+	for (uint64_t f = node->frames; f-- > 0;) {
 		struct quire_frame frame = quire_frame((uint32_t)f);
 		uint16_t taker = load_relaxed(&node->taker[f]);
 
@@ -154,8 +158,9 @@ void node_forget_taker(struct node *node, uint16_t number)
 			continue;
 		pthread_mutex_lock(&node->lock);
 		if ((node->taker[f] & NODE_TAKERS) == number)
-			set_takers(node, 0, frame, 0);
+			store_release(&node->taker[f], (uint16_t)0);
 		pthread_mutex_unlock(&node->lock);
+		SYNC_POINT("node:forgot", node);
 	}
 }
 
@@ -168,7 +173,7 @@ uint16_t node_idle_taker(const struct node *node, struct quire_frame frame)
 
 bool node_is_lent(const struct node *node, struct quire_frame frame)
 {
-	return load_relaxed(&node->taker[frame.n]) & NODE_LENT;
+	return load_acquire(&node->taker[frame.n]) & NODE_LENT;
 }
 
 uint64_t node_idle_frames(struct node *node)
