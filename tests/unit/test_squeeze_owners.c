@@ -249,6 +249,23 @@ static void memlock(void **state)
 	command_in_child = NULL;
 }
 
+static void few_files(void)
+{
+	const struct rlimit both = { 32, 32 };
+
+	if (setrlimit(RLIMIT_NOFILE, &both))
+		_exit(98);
+}
+
+/* However many threads there are, they do their I/O in one file. */
+static void threads_share_a_file(void **state)
+{
+	(void)state;
+	command_in_child = few_files;
+	json_decref(pass("--load 64 --pins 10"));
+	command_in_child = NULL;
+}
+
 #ifdef SYS_io_uring_setup
 /* As in many containers. */
 static void refuse_uring(void)
@@ -296,6 +313,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(verified_on_the_move),
 		cmocka_unit_test(nothing_of_theirs_moved),
 		cmocka_unit_test(memlock),
+		cmocka_unit_test(threads_share_a_file),
 #ifdef SYS_io_uring_setup
 		cmocka_unit_test(no_uring),
 #endif
