@@ -247,7 +247,9 @@ static void test_scan_text(void **state)
 				      "6 blocked (67 %)"));
 	assert_non_null(strstr(o.out, "blocked by  1 page: 1 block (17 %); 2 to 8: 2; 9 to 64: 1; "
 				      "65 to 511: 1; all 512: 1\n"));
-	assert_non_null(strstr(o.out, "worst       1 page (slab)"));
+	assert_non_null(strstr(
+		o.out,
+		"worst       1 block (11.1 % of all) blocked by nothing but one page (slab)\n"));
 	/* no map where nobody looks */
 	assert_null(strchr(o.out, '\033'));
 	assert_null(strstr(o.out, "a cell is"));
