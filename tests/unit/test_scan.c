@@ -276,6 +276,12 @@ static void test_scan_range_and_node(void **state)
 	o = scan_json("--node 1 --range 0-9fffff");
 	check_blocks(get(o, "blocks"), 1, 0, 0, 1);
 	check_kind(o, "reserved", 512, 1, 1, 0);
+	/* sums of whole zones say nothing about these */
+	assert_int_equal(whole(o, "per_cpu_free"), 0);
+	assert_int_equal(whole(o, "unmanaged"), 0);
+	json_decref(o);
+	o = scan_json("--node 0");
+	assert_int_equal(whole(o, "per_cpu_free"), 11);
 	json_decref(o);
 }
 
