@@ -220,6 +220,7 @@ static void test_map_that_cannot_be_written(void **state)
 	assert_int_equal(map_write(path("map.png"), &map, err, sizeof(err)), -EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	assert_non_null(strstr(err, "map.png: File too large"));
+	assert_int_equal(files_like("map.png"), 1);
 	old = slurp(path("map.png"));
 	assert_string_equal(old, "as it was\n");
 	free(old);

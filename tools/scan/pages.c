@@ -329,6 +329,14 @@ static void read_unevictable(struct pages *p)
 	p->unevictable_moves = allowed != 0;
 }
 
+/* Sums of zones say nothing about a part of them. */
+static void forget_sums(struct pages *p, const struct pages_options *o)
+{
+	for (size_t i = 0; i < p->nzones; i++)
+		if (o->some || (o->one_node && p->zones[i].node != o->node))
+			p->zones[i].per_cpu = p->zones[i].unmanaged = 0;
+}
+
 int pages_open(const struct pages_options *o, struct pages **pages, char *err, size_t size)
 {
 	struct pages *p = calloc(1, sizeof(*p));
@@ -361,6 +369,7 @@ int pages_open(const struct pages_options *o, struct pages **pages, char *err, s
 		pages_close(p);
 		return error;
 	}
+	forget_sums(p, o);
 	read_unevictable(p);
 	p->next = p->ranges[0].from;
 	*pages = p;

@@ -72,6 +72,7 @@ struct pages_zone {
 	unsigned node;
 	char name[16];
 	struct pages_range frames;
+	/* of all its frames; 0 where only some of them are asked for */
 	uint64_t per_cpu;   /* free frames that no flag shows to be free */
 	uint64_t unmanaged; /* frames kept from the page allocator: at boot, or by a balloon */
 };

@@ -44,6 +44,7 @@ struct record {
 	ZSTD_CCtx *zstd; /* NULL: plain text */
 	size_t have;	 /* bytes in text */
 	uint64_t items, blocks, frames[2], left_out;
+	uint64_t unnamed; /* frames whose flags say nothing */
 	char text[BUFFER_BYTES];
 	char packed[BUFFER_BYTES];
 };
@@ -198,6 +199,7 @@ static int add_block(struct record *r, const struct pages *p, const struct pages
 		while (b->part[i] != PAGE_SINGLE && end < PAGES_BLOCK &&
 		       b->part[end] == PAGE_TAIL && is_live(b->kind[end]))
 			end++;
+		r->unnamed += b->kind[i] == PAGE_kernel ? end - i : 0;
 		error = add_run(r, b->number * PAGES_BLOCK, i, end, pages_moves(p, b->kind[i]));
 	}
 	r->blocks += r->items != before;
@@ -221,7 +223,7 @@ static uint64_t unmanaged(const struct record *r, const struct pages *p)
 	for (size_t i = pages_zones(p, &zones); i-- > 0;)
 		n += zones[i].unmanaged;
 	n -= n < r->left_out ? n : r->left_out;
-	return n < r->frames[0] ? n : r->frames[0];
+	return n < r->unnamed ? n : r->unnamed;
 }
 
 static void say(const struct record *r, const struct pages *p, const struct options *o, bool more)
@@ -235,7 +237,7 @@ static void say(const struct record *r, const struct pages *p, const struct opti
 	if (r->left_out)
 		printf("left out  %s pages: reserved since the boot, broken, or in a balloon\n",
 		       text_count(n, r->left_out));
-	if (unmanaged(r, p))
+	if (!more && unmanaged(r, p))
 		printf("unnamed   up to %s of the unmovable were kept from the page allocator, at "
 		       "boot "
 		       "or by a balloon\n",

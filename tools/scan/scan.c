@@ -200,11 +200,9 @@ static void worst(const struct tally *t)
 		if (t->kind[k].by_one > t->kind[worst].by_one)
 			worst = k;
 	if (t->kind[worst].by_one)
-		printf("%-11s 1 page (%s) is all that blocks a block: so in %s block%s, %.1f %% of "
-		       "all\n",
-		       "worst", page_kind_text(worst), text_count(n, t->kind[worst].by_one),
-		       text_s(t->kind[worst].by_one),
-		       percent(t->kind[worst].by_one, t->all.blocks));
+		printf("%-11s %s block%s (%.1f %% of all) blocked by nothing but one page (%s)\n",
+		       "worst", text_count(n, t->kind[worst].by_one), text_s(t->kind[worst].by_one),
+		       percent(t->kind[worst].by_one, t->all.blocks), page_kind_text(worst));
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -218,15 +216,16 @@ static void unnamed(const struct tally *t)
 	uint64_t named = t->kind[PAGE_reserved].pages + t->kind[PAGE_offline].pages;
 	uint64_t n = t->kind[PAGE_kernel].pages;
 	const char *label = page_kind_text(PAGE_kernel);
+	bool kept = n && t->unmanaged > named;
 	char text[TEXT];
 
-	if (n && t->unmanaged > named)
+	if (kept)
 		printf("%-11s up to %s of \"%s\" were kept from the page allocator, at boot or by "
 		       "a balloon\n",
 		       "unnamed", text_count(text, least(t->unmanaged - named, n)), label);
 	if (n && t->per_cpu)
-		printf("%-11s up to %s of \"%s\" are free, in lists of the CPUs\n", "",
-		       text_count(text, least(t->per_cpu, n)), label);
+		printf("%-11s up to %s of \"%s\" are free, in lists of the CPUs\n",
+		       kept ? "" : "unnamed", text_count(text, least(t->per_cpu, n)), label);
 }
 
 static void show(const struct term *term, const struct tally *t, const struct pages *p,

@@ -276,7 +276,9 @@ void judge_result(struct judge *j)
 	else if (r->wrong)
 		report_fail(r, "%" PRIu64 " wrong bytes when all was over", r->wrong);
 	if (r->load.errors)
-		report_fail(r, "%" PRIu64 " accesses were refused", r->load.errors);
+		report_fail(r, "%" PRIu64 " accesses, jobs or I/Os failed%s%s", r->load.errors,
+			    r->load.error ? ": " : "",
+			    r->load.error ? strerror(-r->load.error) : "");
 	if (!r->nwhy && j->interrupted) {
 		r->verdict = REPORT_INTERRUPTED;
 		return;
