@@ -279,7 +279,9 @@ static int borrow(struct mover *m, struct batch_entry *e)
 		if (n == LEND_TRIES)
 			break;
 	}
-	if (n && quire_frame_is_none(e->dst))
+	/* It has frames, but none that will do; unless it says something else than that it has not.
+	 */
+	if (n && quire_frame_is_none(e->dst) && error != -EAGAIN && error != -EPROTO)
 		error = -ENOSPC;
 	for (unsigned i = 0; i < n; i++)
 		owner_frame_back(owner, e->order, refused[i]);

@@ -583,6 +583,59 @@ static void test_HE4_a_place_in_the_emptied_block_is_refused(void **state)
 	end_quire(q);
 }
 
+/* A frame of that block becomes the pool's, idle, wherever the allocator would have taken it. */
+static void fill_from(struct pool *pool, uint32_t block)
+{
+	static struct quire_frame taken[1024];
+	size_t n = 0;
+
+	do {
+		assert_true(n < COUNT_OF(taken));
+		assert_int_equal(quire_frames_take(pool->p.owner, 0, &taken[n++]), 0);
+	} while (taken[n - 1].n / 512 != block);
+	pool->frame[pool->n++] = taken[--n].n;
+	while (n)
+		assert_int_equal(quire_frames_give(pool->p.owner, 0, taken[--n]), 0);
+}
+
+/* "Not now" is no "never", though the owner has offered a useless place before it. */
+static void test_HE4_frame_get_says_again_after_a_refused_place(void **state)
+{
+	struct quire_result r = { .size = sizeof(r) };
+	struct quire_plan *plan;
+	struct quire *q = make_quire(2);
+	struct item it, stays;
+	struct quire_pin *pin;
+	struct pool pool;
+	struct probe plain;
+
+	(void)state;
+	make_pool(q, "pool", &pool);
+	make_probe(q, "plain", OP_NONE, &plain);
+	place(&plain, &stays, 0, quire_frame(0), 1);
+	assert_int_equal(quire_pin_long(stays.folio, plain.owner, &pin), 0);
+	fill_from(&pool, 1);
+	place(&pool.p, &it, 0, ANYWHERE, 2);
+	plan = plan_of(q, 512, 1);
+	assert_int_equal(info_of(plan).folios, 1);
+	fill_from(&pool, 0);
+	fill_from(&pool, 1); /* offered first, and refused */
+	pool.gives = true;
+	pool.says = SCRIPT(0, -EAGAIN, 0);
+	assert_int_equal(quire_plan_execute(plan, NULL, &r), 0);
+	assert_int_equal(r.obtained, 1);
+	assert_int_equal(r.tries, 2);
+	assert_int_equal(at_frame(&it) / 512, 0);
+	assert_item_ledger(&it);
+	quire_plan_destroy(plan);
+	quire_unpin_long(pin);
+	drop(&stays);
+	drop(&it);
+	assert_int_equal(quire_reclaim(q), 0);
+	assert_int_equal(lent(&pool), 0);
+	end_quire(q);
+}
+
 /* --- the owner goes ----------------------------------------------------------------------- */
 
 /* Detached, its idle frames are the allocator's, and the others are so when their folios go. */
@@ -702,6 +755,7 @@ int main(void)
 		TEST(test_HE4_a_plan_names_idle_frames),
 		TEST(test_HE4_a_plan_empties_a_block_of_owned_frames),
 		TEST(test_HE4_a_place_in_the_emptied_block_is_refused),
+		TEST(test_HE4_frame_get_says_again_after_a_refused_place),
 		TEST(test_HE8_frames_of_a_detached_owner),
 		TEST(test_HE8_a_folio_goes_while_its_place_is_forgotten),
 		TEST(test_HE4_frames_at_the_quires_end),
