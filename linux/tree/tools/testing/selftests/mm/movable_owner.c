@@ -802,8 +802,7 @@ static int test_H_C6_revoke_waits_and_ends_all(void)
 	job_start(&mover);
 	TELL(fd, TM_WAIT_INSIDE);
 	job_start(&revoker);
-	for (i = 0; i < 100; i++)
-		sched_yield();
+	usleep(100000);
 	early = __atomic_load_n(&revoker.done, __ATOMIC_ACQUIRE);
 	TELL(fd, TM_GO);
 	job_join(&mover);
