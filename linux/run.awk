@@ -41,8 +41,10 @@ function wrong(what) {
 	for (k in f)
 		field[id, at, k] = f[k]
 	for (k in f)
-		if (k ~ /_blocked_/ && f[k] && word["column"] == "patched")
+		if (k ~ /_blocked_/ && word["column"] == "patched") {
+			counted = 1
 			blocked[k] += f[k]
+		}
 	if (f["rc"] || f["wrong"] || f["engine_wrong"])
 		damaged = 1
 	if (f["rc"])
@@ -113,10 +115,11 @@ END {
 			asked["waited1"] + asked["waited2"], asked["binding"] + asked["again"], asked["foreign"]
 	}
 
-	printf "\nWhat stayed where it was there, by reason, in pages:"
 	for (k in blocked)
-		list = list sprintf(" %s %d", substr(k, index(k, "_blocked_") + 9), blocked[k])
-	print (list ? list : " nothing")
+		if (blocked[k])
+			list = list sprintf(", %s %d", k, blocked[k])
+	if (counted)
+		printf "\nWhat stayed there, in pages by reason: %s\n", (list ? substr(list, 3) : "nothing")
 
 	n = split(contig, share, " ")
 	if (n)

@@ -38,6 +38,7 @@ build_needs() {
 		lib cmocka libcmocka-dev
 		lib jansson libjansson-dev
 		lib liburing liburing-dev
+		lib libpng libpng-dev
 	EOF
 }
 

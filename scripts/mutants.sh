@@ -98,10 +98,18 @@ passes() {
 	run "$1" "$2" && grep -qE "^ok [0-9]+ - $2\$" "$build/said"
 }
 
-# undo FILE: the copy is as it was.
+# What a patch touches, kept, and put back with a new time, so that it is compiled again.
+save() {
+	rm -rf "$build/saved"
+	sed -n 's,^+++ b/,,p' "$1" | while read -r path; do
+		mkdir -p "$build/saved/$(dirname "$path")"
+		cp "$tree/$path" "$build/saved/$path"
+	done
+}
+
 undo() {
 	sed -n 's,^+++ b/,,p' "$1" | while read -r path; do
-		cp "$top/$path" "$tree/$path"
+		cp "$build/saved/$path" "$tree/$path"
 	done
 }
 
@@ -161,6 +169,7 @@ for file in "${list[@]}"; do
 	name=$(basename "$file" .patch)
 	verdict="does not apply"
 	status=0
+	save "$file"
 	if ! (cd "$tree" && patch -p1 -F0 -s -f -i "$top/$file" >"$build/said" 2>&1) ||
 		! caught "$file"; then
 		status=1

@@ -12,6 +12,8 @@
 
 #include "explain/explain.h"
 #include "printable.h"
+#include "scan/record.h"
+#include "scan/scan.h"
 #include "squeeze/squeeze.h"
 
 struct command {
@@ -27,6 +29,8 @@ static const struct command commands[] = {
 	{ "squeeze", "squeezes a recorded memory layout together while it is in use",
 	  squeeze_main },
 	{ "explain", "says of a running program who holds what", explain_main },
+	{ "scan", "says which 2 MiB blocks of this machine are blocked, and by what", scan_main },
+	{ "record", "records the layout of this machine's memory, for squeeze", record_main },
 	{ "version", "says the version", version },
 	{ "help", "says this", help },
 };

@@ -15,8 +15,6 @@
 #define MAP_ROWS 12u /* lines a map has at most */
 #define BAR_NS 50000000u
 #define BLOCK_FRAMES 512u
-#define SHADES 7u /* 0: free, 6: full */
-#define STAYS SHADES
 
 static const char *const shade_utf8[] = { "·", "░", "░", "▒", "▒", "▓", "█", "X" };
 static const char *const shade_ascii[] = { ".", ":", "-", "=", "+", "*", "#", "X" };
@@ -108,6 +106,17 @@ static struct grid grid_of(const struct term *t, size_t blocks)
 	return g;
 }
 
+unsigned term_shade(size_t used, size_t frames, bool stays)
+{
+	if (stays)
+		return TERM_STAYS;
+	if (!used)
+		return 0;
+	if (used >= frames)
+		return TERM_SHADES - 1;
+	return 1 + (unsigned)(used * (TERM_SHADES - 2) / frames);
+}
+
 static unsigned shade(const struct grid *g, const struct heat *heat, size_t blocks, size_t cell)
 {
 	size_t from = cell * g->per, to = from + g->per < blocks ? from + g->per : blocks;
@@ -118,13 +127,7 @@ static unsigned shade(const struct grid *g, const struct heat *heat, size_t bloc
 		used += heat[b].used;
 		stays |= heat[b].stays;
 	}
-	if (stays)
-		return STAYS;
-	if (!used)
-		return 0;
-	if (used >= frames)
-		return SHADES - 1;
-	return 1 + (unsigned)(used * (SHADES - 2) / frames);
+	return term_shade(used, frames, stays);
 }
 
 static void colour(const struct term *t, bool foreground, unsigned s)
@@ -190,10 +193,10 @@ void term_legend(const struct term *t, size_t entries, size_t blocks_each, const
 		return;
 	g = grid_of(t, entries);
 	printf("%-*sfree ", MARGIN, "");
-	for (unsigned s = 0; s < SHADES; s++)
+	for (unsigned s = 0; s < TERM_SHADES; s++)
 		cell(t, s);
 	printf("%s full, ", t->colours ? "\033[0m" : "");
-	cell(t, STAYS);
+	cell(t, TERM_STAYS);
 	printf("%s holds a page that %s; a cell is ", t->colours ? "\033[0m" : "", does);
 	printf("%zu MiB\n", 2 * g.per * blocks_each);
 }

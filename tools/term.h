@@ -35,6 +35,11 @@ struct heat {
 	bool stays;
 };
 
+/* Shades of a map: 0 is free, the last of them full; then what holds something that stays. */
+enum { TERM_SHADES = 7, TERM_STAYS = TERM_SHADES };
+
+unsigned term_shade(size_t used, size_t frames, bool stays);
+
 /* Prints a map, `label` beside its first line. */
 void term_heat(const struct term *term, const char *label, const struct heat *heat, size_t blocks);
 

@@ -49,9 +49,11 @@ static inline bool quire_frame_is_none(struct quire_frame frame)
 
 /*
  * How patient a move is (contract X1, W14). A mode is about waiting only; what is moved is the
- * same. ASYNC       never waits: what cannot be moved at once is left, and named. SYNC_LIGHT  waits
- * for what is short: short pins, an owner's -EAGAIN; 1 ms a call at most. SYNC        waits for I/O
- * and devices too, up to the deadline.
+ * same.
+ *
+ *  ASYNC       never waits: what cannot be moved at once is left, and named
+ *  SYNC_LIGHT  waits for what is short: short pins, an owner's -EAGAIN; 1 ms a call at most
+ *  SYNC        waits for I/O and devices too, up to the deadline
  */
 enum quire_mode {
 	QUIRE_ASYNC = 0,

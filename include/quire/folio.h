@@ -35,6 +35,12 @@ struct quire_folio_args {
 	unsigned at_set;       /* 1: at says where; 0: anywhere */
 	struct quire_frame at; /* its first frame, aligned to the order */
 	void *private_data;    /* there before any op can see the folio */
+	/*
+	 * 1: it will be pinned long, by something that cannot be asked or that pins what is below
+	 * the address, as a registration with the kernel does. Where no place is given it is put
+	 * into blocks that hold others of the kind, as long as there are empty blocks; a hint.
+	 */
+	unsigned pinned_long;
 };
 #define QUIRE_FOLIO(...)                                                                           \
 	(&(const struct quire_folio_args){ .size = sizeof(struct quire_folio_args), __VA_ARGS__ })

@@ -50,9 +50,10 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_create(const struct quire_options *options
 /*
  * Ends a quire and gives its memory back. Each folio still alive gets its owner's free op, once,
  * with QUIRE_FREE_DESTROY; owners go too. No other call on this quire may be running or follow.
- * -EBUSY    a pin is held, a plan is alive, something moves, or it is served     -EDEADLK  inside
- * of an op Nothing was changed then. Pins of threads that are gone do not count: nobody could
- * release them. destroy(NULL) is 0.
+ * -EBUSY    a pin is held, a plan is alive, something moves, or it is served
+ * -EDEADLK  inside of an op
+ * Nothing was changed then. Pins of threads that are gone do not count: nobody could release them.
+ * destroy(NULL) is 0.
  */
 QUIRE_EXPORT int quire_destroy(struct quire *quire);
 

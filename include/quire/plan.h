@@ -134,12 +134,13 @@ QUIRE_EXPORT const struct quire_blocker *quire_plan_blocker(const struct quire_p
 /*
  * The same at any time, from any thread, so also while the plan is executed: what is known to stay,
  * and what the execution waits for just now. Copies up to n of them to `to` (NULL where n is 0) and
- * returns how many there are. The strings live as long as the plan and the owners they name.
+ * returns how many there are, none in a child of fork(). The strings live as long as the plan and
+ * the owners they name.
  */
 QUIRE_EXPORT size_t quire_plan_blockers_now(const struct quire_plan *plan, struct quire_blocker *to,
 					    size_t n);
 
-/* The same, counted by reason. -EINVAL: NULL. */
+/* The same, counted by reason. -EINVAL: NULL; -ENXIO: in a child of fork(). */
 QUIRE_EXPORT int quire_plan_histogram(const struct quire_plan *plan,
 				      uint64_t counts[QUIRE_REASON_ROOM]);
 

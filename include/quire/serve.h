@@ -9,7 +9,7 @@
  * It never moves anything, calls no op, and takes only short locks.
  *
  * What a client can cost its host, however hostile it is: four connections at a time, one deadline
- * each for the question and for the answer, 8 MiB at most, and a tenth of one core, since the
+ * each for the question and for the answer, 2 MiB at most, and a tenth of one core, since the
  * thread rests nine times as long as it has worked. The protocol is in docs/explain.md.
  *
  * A child of fork() does not have its parent's servers; their sockets are closed in it.

@@ -43,12 +43,13 @@ uint64_t gem_until(const struct gem *gem, uint64_t deadline_ns)
 
 bool gem_wait_changed(struct gem *gem, uint64_t until)
 {
+	uint64_t seconds = until / 1000000000ull;
 	struct timespec at;
 
 	if (until == 0 || gem_now() >= until)
 		return false;
-	/* no time that is too far for a timespec */
-	at.tv_sec = (time_t)(until / 1000000000ull & INT32_MAX);
+	/* no time that is too far for a timespec; the caller waits again then */
+	at.tv_sec = (time_t)(seconds < INT32_MAX ? seconds : INT32_MAX);
 	at.tv_nsec = (long)(until % 1000000000ull);
 	pthread_cond_timedwait(&gem->changed, &gem->lock, &at);
 	return true;

@@ -72,12 +72,12 @@ void frames_add(struct frames *f, struct quire_frame first)
 	f->free += frames;
 }
 
-bool frames_remove_empty(struct frames *f, struct quire_frame *first)
+bool frames_remove_empty(struct frames *f, size_t skip, struct quire_frame *first)
 {
 	for (size_t i = f->n; i-- > 0;) {
 		struct chunk *c = &f->chunk[i];
 
-		if (c->free != 1u << f->order)
+		if (c->free != 1u << f->order || skip-- > 0)
 			continue;
 		*first = quire_frame(c->first);
 		f->free -= c->free;

@@ -27,8 +27,8 @@ struct frames {
 int frames_reserve(struct frames *frames, uint64_t n);
 /* One more chunk, all of it free; there is room. */
 void frames_add(struct frames *frames, struct quire_frame first);
-/* Takes an empty chunk out: *first. false: there is none. */
-bool frames_remove_empty(struct frames *frames, struct quire_frame *first);
+/* Takes an empty chunk out, the last one but `skip`: *first. false: there is none. */
+bool frames_remove_empty(struct frames *frames, size_t skip, struct quire_frame *first);
 
 /* A free place, aligned to its order. false: there is none. */
 bool frames_take(struct frames *frames, unsigned order, struct quire_frame *frame);

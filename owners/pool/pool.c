@@ -9,7 +9,7 @@
  * The library asks for a place by frame_get, when a folio is made and when one is to move, and
  * returns it by frame_put when the folio has gone or left and no reader can see it there. In
  * between the place is the folio's. So the pool keeps no list of folios, and its lock covers bits
- * and counters alone; nothing is called with it held.
+ * and counters alone; nothing is called with it held but quire_frames_give().
  *
  * Places that others choose (quire_folio_args.at, quire_move.to) are lent without the pool being
  * asked. It learns of them in two ways: the library refuses what it then offers (-EPROTO), which
@@ -87,10 +87,9 @@ static const struct quire_owner_ops pool_ops = {
 	.frame_put = op_frame_put,
 };
 
-/* Out of the lock: the general allocator has its own. */
-static void give_chunk(struct pool *pool, struct quire_frame first)
+static int give_chunk(struct pool *pool, struct quire_frame first)
 {
-	quire_frames_give(pool->owner, pool->frames.order, first);
+	return quire_frames_give(pool->owner, pool->frames.order, first);
 }
 
 int pool_grow(struct pool *pool, uint64_t n)
@@ -122,7 +121,7 @@ int pool_grow(struct pool *pool, uint64_t n)
 		goto out;
 give:
 	while (taken)
-		give_chunk(pool, first[--taken]);
+		(void)give_chunk(pool, first[--taken]);
 out:
 	free(first);
 	return rc;
@@ -130,21 +129,23 @@ out:
 
 uint64_t pool_shrink(struct pool *pool, uint64_t n)
 {
+	struct quire_frame first;
 	uint64_t given = 0;
+	size_t kept = 0;
 
-	while (given < n) {
-		struct quire_frame first;
-		bool empty;
-
-		pthread_mutex_lock(&pool->lock);
-		empty = frames_remove_empty(&pool->frames, &first);
-		pool->stats.chunks_given += empty;
-		pthread_mutex_unlock(&pool->lock);
-		if (!empty)
-			break;
-		give_chunk(pool, first);
-		given++;
+	/* With the lock: a place in the chunk may come back, and must find it, until it is given.
+	 */
+	pthread_mutex_lock(&pool->lock);
+	while (given < n && frames_remove_empty(&pool->frames, kept, &first)) {
+		if (give_chunk(pool, first)) { /* somebody else has chosen a place in it */
+			frames_add(&pool->frames, first);
+			kept++;
+		} else {
+			pool->stats.chunks_given++;
+			given++;
+		}
 	}
+	pthread_mutex_unlock(&pool->lock);
 	return given;
 }
 

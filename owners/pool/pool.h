@@ -70,7 +70,10 @@ QUIRE_MUST_USE int pool_detach(struct pool *pool, uint64_t deadline_ns, struct q
 /* Takes n more chunks, or none. -ENOMEM: fewer are free, or no memory. */
 QUIRE_MUST_USE int pool_grow(struct pool *pool, uint64_t n);
 
-/* Gives up to n chunks back, those in which nothing is; returns how many. */
+/*
+ * Gives up to n chunks back, those in which nothing is; returns how many. One in which somebody
+ * else has chosen a place stays, and the library tells its log so.
+ */
 uint64_t pool_shrink(struct pool *pool, uint64_t n);
 
 /*

@@ -390,6 +390,7 @@ static int buffer_create(struct ring *ring, const struct quire_folio_args *where
 	if (!b)
 		return -ENOMEM;
 	args.private_data = b;
+	args.pinned_long = 1;
 	rc = quire_folio_create_with(ring->owner, &args, &folio);
 	pthread_mutex_lock(&ring->lock);
 	if (rc)

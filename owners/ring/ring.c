@@ -168,7 +168,8 @@ int ring_destroy(struct ring *ring)
 
 	if (!ring)
 		return 0;
-	if (ring_inside)
+	/* nothing is moved by this; it says whether something could be */
+	if (ring_inside || quire_move_folios(ring->quire, NULL, 0, QUIRE_SYNC, 0) == -EDEADLK)
 		return -EDEADLK;
 	ring_buffers_put(ring);
 	RING_POINT("ring:destroying", ring);

@@ -83,7 +83,7 @@ QUIRE_MUST_USE int ring_create(struct quire *quire, const struct ring_options *o
  * its folios. I/O in flight and movers are waited for, quiesce_ns at most. A folio that somebody
  * else has a reference on stays, and is nobody's. To be called before quire_destroy().
  * -EBUSY    I/O is still in flight, a request was not waited for, or an op runs: call again
- * -EDEADLK  inside of an op, a hook, or a request's done()
+ * -EDEADLK  inside of an op, a read section, a hook, or a request's done()
  * destroy(NULL) is 0.
  */
 int ring_destroy(struct ring *ring);

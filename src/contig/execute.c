@@ -306,17 +306,18 @@ static size_t live_frames(const struct execution *x, const struct node_block *bl
 	return n;
 }
 
-/* Does it wait for its fence? An entry of one that need not wait any more is done with. */
+/*
+ * Does it wait for its fence? An entry of one that need not wait any more is done with. The caller
+ * has a reference.
+ */
 static bool sits_out(struct execution *x, const struct quire_folio *folio)
 {
 	struct fenced_folio *entry = fenced_find(&x->plan->fenced, folio);
 
 	if (!entry)
 		return false;
-	if (!quire_fence_signaled(entry->fence))
-		return true;
-	entry->folio = NULL;
-	return false;
+	entry->done = quire_fence_signaled(entry->fence) || owner_detached(folio->owner_);
+	return !entry->done;
 }
 
 /* Collects what lives in a block; all of it goes into one batch. */
@@ -392,7 +393,7 @@ static void run_fenced(struct execution *x)
 			quire_folio_put(folio);
 			folio = NULL;
 		}
-		f->at[i].folio = NULL;
+		f->at[i].done = true;
 		if (!folio)
 			continue;
 		frames = x->m.frames + (1u << quire_folio_order(folio));
@@ -446,7 +447,7 @@ static void learn_fenced(struct execution *x)
 		if (entry->window == FENCED_NO_WINDOW || !fenced_valid(entry))
 			continue;
 		learn(x, &x->plan->chosen[entry->window], &entry->who);
-		entry->folio = NULL;
+		entry->done = true;
 	}
 }
 

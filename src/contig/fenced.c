@@ -43,7 +43,7 @@ int fenced_add(struct fenced *f, struct quire_folio *folio, struct quire_frame f
 
 bool fenced_valid(const struct fenced_folio *entry)
 {
-	return entry->folio && !((load_acquire(&entry->folio->word_) ^ entry->word) & SAME);
+	return !entry->done && !((load_acquire(&entry->folio->word_) ^ entry->word) & SAME);
 }
 
 static int by_folio(const void *a, const void *b)

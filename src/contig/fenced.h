@@ -17,7 +17,8 @@
 #define FENCED_NO_WINDOW UINT32_MAX
 
 struct fenced_folio {
-	struct quire_folio *folio; /* NULL: was taken up again */
+	struct quire_folio *folio; /* what the entries are sorted by, so it stays */
+	bool done;		   /* it was taken up again */
 	uint64_t word;		   /* its frame, order and version */
 	struct quire_fence *fence; /* one of held */
 	uint32_t window;	   /* the number among the chosen, or FENCED_NO_WINDOW */

@@ -660,7 +660,8 @@ size_t quire_plan_blockers_now(const struct quire_plan *plan, struct quire_block
 {
 	size_t all;
 
-	if (!plan || (!to && n))
+	/* In a child of fork() nobody may be left to unlock it. */
+	if (!plan || (!to && n) || plan->q->forked)
 		return 0;
 	all = lock_blockers(plan);
 	for (size_t i = 0; i < n && i < all; i++)
@@ -676,6 +677,8 @@ int quire_plan_histogram(const struct quire_plan *plan, uint64_t counts[QUIRE_RE
 	if (!plan || !counts)
 		return -EINVAL;
 	memset(counts, 0, QUIRE_REASON_ROOM * sizeof(*counts));
+	if (plan->q->forked)
+		return -ENXIO;
 	all = lock_blockers(plan);
 	for (size_t i = 0; i < all; i++)
 		counts[blocker_now(plan, i)->why]++;

@@ -58,7 +58,8 @@ static int place_once(struct quire *q, const struct quire_folio_args *args,
 		      struct quire_frame *frame)
 {
 	if (!args->at_set)
-		return node_alloc(q->node, args->order, NODE_ANY, frame);
+		return node_alloc(q->node, args->order, NODE_ANY,
+				  args->pinned_long ? BLOCK_PINNED : BLOCK_MOVABLE, frame);
 	*frame = args->at;
 	return node_alloc_at(q->node, args->order, args->at);
 }
@@ -247,7 +248,7 @@ static void retire(struct quire *q, struct quire_folio *folio)
 }
 
 /* The count is 0: nobody else can change that, so this runs once. */
-static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
+static void last_put(struct quire_folio *folio, enum quire_free_reason reason, bool entered)
 {
 	struct quire *q = folio->owner_->quire;
 	uint64_t word;
@@ -259,7 +260,7 @@ static void last_put(struct quire_folio *folio, enum quire_free_reason reason)
 		;
 	SYNC_POINT("put:dead", folio);
 	count(q, folios_freed, 1);
-	owner_free(folio, reason);
+	owner_free(folio, reason, entered);
 	fetch_sub(&q->folios->live, 1u);
 	fetch_add(&q->folios->retired, 1u);
 	retire(q, folio);
@@ -275,9 +276,9 @@ bool folio_put_if_last(struct quire_folio *folio)
 	return false;
 }
 
-void folio_gone(struct quire_folio *folio)
+void folio_gone(struct quire_folio *folio, bool entered)
 {
-	last_put(folio, QUIRE_FREE_PUT);
+	last_put(folio, QUIRE_FREE_PUT, entered);
 }
 
 void quire_folio_put(struct quire_folio *folio)
@@ -296,7 +297,7 @@ void quire_folio_put(struct quire_folio *folio)
 		}
 	} while (!count_step(folio, COUNT_PUT, &c, c - COUNT_REF));
 	if (COUNT_REFS(c) == 1)
-		last_put(folio, QUIRE_FREE_PUT);
+		last_put(folio, QUIRE_FREE_PUT, false);
 }
 
 /* --- reclaiming --- */
@@ -713,7 +714,7 @@ static void folios_finish(struct quire *q)
 		if (!COUNT_REFS(load_acquire(&folio->count_)))
 			continue;
 		count_step_store(folio, COUNT_END, 0);
-		last_put(folio, QUIRE_FREE_DESTROY);
+		last_put(folio, QUIRE_FREE_DESTROY, false);
 	}
 	while ((limbo = folios->limbo)) {
 		folios->limbo = limbo->next;

@@ -172,10 +172,11 @@ static inline uint32_t *folio_futex(struct quire_folio *folio)
 /*
  * Drops the caller's reference if it is the only one, so that nobody can take another, and returns
  * true; folio_gone() must follow, which is what the last put does otherwise. false: nothing
- * changed.
+ * changed. entered: the caller is between owner_enter() and owner_leave(), and folio_gone() is what
+ * leaves.
  */
 bool folio_put_if_last(struct quire_folio *folio);
-void folio_gone(struct quire_folio *folio);
+void folio_gone(struct quire_folio *folio, bool entered);
 
 /* The folio whose head frame this is, with a reference, or NULL; any time, by anybody. */
 struct quire_folio *folio_get_at(struct quire *q, struct quire_frame frame);
@@ -290,7 +291,7 @@ void owner_frame_back(struct quire_owner *owner, unsigned order, struct quire_fr
 int owner_isolate(struct quire_folio *folio, enum quire_mode mode);
 int owner_migrate(struct quire_owner *owner, struct quire_batch *batch, struct quire_folio *first);
 void owner_putback(struct quire_folio *folio);
-void owner_free(struct quire_folio *folio, enum quire_free_reason reason);
+void owner_free(struct quire_folio *folio, enum quire_free_reason reason, bool entered);
 int owner_call_frame_get(struct quire_owner *owner, unsigned order, enum quire_mode mode,
 			 struct quire_frame *frame);
 void owner_call_frame_put(struct quire_owner *owner, unsigned order, struct quire_frame frame);

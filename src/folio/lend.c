@@ -135,11 +135,15 @@ int quire_frames_take(struct quire_owner *owner, unsigned order, struct quire_fr
 	return error;
 }
 
-void quire_frames_give(struct quire_owner *owner, unsigned order, struct quire_frame frame)
+int quire_frames_give(struct quire_owner *owner, unsigned order, struct quire_frame frame)
 {
-	if (!owner || owner->quire->forked)
-		return;
-	if (!owner->number || node_give(owner->quire->node, order, owner->number, frame))
-		quire_log(owner->quire, QUIRE_LOG_ERROR,
-			  "%s gave back a frame that it has not, or has lent", owner->name);
+	if (!owner)
+		return -EINVAL;
+	if (owner->quire->forked)
+		return -ENXIO;
+	if (owner->number && !node_give(owner->quire->node, order, owner->number, frame))
+		return 0;
+	quire_log(owner->quire, QUIRE_LOG_ERROR,
+		  "%s gave back a frame that it has not, or has lent", owner->name);
+	return -EINVAL;
 }

@@ -216,6 +216,9 @@ int quire_owner_detach(struct quire_owner *owner, uint64_t deadline_ns, struct q
 	SYNC_POINT("detach:announced", owner);
 	if ((new &OWNER_DETACHED) || !await_life(owner, deadline) || !stay_attached(owner)) {
 		owner_forget_frames(owner);
+		/* Its folios need not wait for its fences any more, nor for the detach itself. */
+		instance_signal(owner->quire);
+		instance_event(owner->quire);
 		return 0;
 	}
 late:
@@ -337,15 +340,21 @@ bool owner_begin_anyway(struct quire_owner *owner)
 	return !(fetch_add(&owner->life, 1u) & OWNER_DETACHED);
 }
 
-/* Ends before the folio is retired: until then the folio keeps the owner's memory. */
-void owner_free(struct quire_folio *folio, enum quire_free_reason reason)
+/*
+ * Ends before the folio is retired: until then the folio keeps the owner's memory. entered: it ends
+ * an isolation, which a detach waits for, so that the owner is told; and leaves.
+ */
+void owner_free(struct quire_folio *folio, enum quire_free_reason reason, bool entered)
 {
 	struct quire_owner *owner = folio->owner_;
 	struct thread *t;
 
-	if (!owner->ops.free)
+	if (!owner->ops.free) {
+		if (entered)
+			owner_leave(owner);
 		return;
-	if (owner_begin_anyway(owner)) {
+	}
+	if (entered || owner_begin_anyway(owner)) {
 		t = thread_self();
 		count(owner->quire, op_free, 1);
 		if (t)

@@ -2,23 +2,15 @@
 /*
  * node.h: a node: a pool of frames over a memory file, its allocator, and what lives in each frame.
  *
- * Blocks of 512 frames carry a bit for each frame, a count of free frames and, while a plan works
- *on them, that plan's claim. Invariants, under the lock:
- *
- *	free(block)  = clear bits of its field
- *	free(node)   = sum of free(block)
- *	a block is on the list of its free count iff it is neither claimed nor full
- *	idle(block)  = frames of it that an owner has taken and not lent
- *	idle(node)   = sum of idle(block)
+ * Which frames are in use stands in blocks.h; that is lock-free.
  *
  * An owner may take frames out of the allocator (contract H-E4): they are in use for the allocator,
  * and the owner's number stands in their taker. While the owner has lent them, for a folio, they
- *are marked as LENT as well: general -take-> idle -lend-> lent -unlend-> idle -give-> general.
- *Takers are changed under the lock and read by anybody.
+ * are marked as LENT as well: general -take-> idle -lend-> lent -unlend-> idle -give-> general.
+ * Takers are changed under the node's lock and read by anybody. Under the lock:
  *
- * Allocation takes the fullest unclaimed block that has an aligned place, so that what is sparse
- * gets sparser; a claimed block serves only when nothing else is left, since to fail an allocation
- * would be worse than to lose the plan a run.
+ *	idle(block)  = frames of it that an owner has taken and not lent
+ *	idle_frames  = sum of idle(block)
  *
  * Each frame has a tag: the head frame of a folio carries its number, all else 0. Tags are written
  * by whoever has the frames allocated, with release, and read by anybody, with acquire; a reader
@@ -30,6 +22,7 @@
 #define QUIRE_SRC_FRAME_NODE_H
 
 #include "core/instance.h"
+#include "frame/blocks.h"
 #include "util/bits.h"
 
 #include <quire/base.h>
@@ -57,7 +50,8 @@ enum node_source {
 };
 
 /* An aligned place of 2^order frames. 0 or -ENOMEM. */
-int node_alloc(struct node *node, unsigned order, enum node_source from, struct quire_frame *frame);
+int node_alloc(struct node *node, unsigned order, enum node_source from, enum block_class class,
+	       struct quire_frame *frame);
 /* That very place. -EINVAL: not aligned or outside; -EBUSY: not free. Claims do not matter. */
 int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame);
 /* Before: allocated, its tag 0. */

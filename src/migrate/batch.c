@@ -73,14 +73,19 @@ static void entry_end(struct mover *m, struct batch_entry *e, enum entry_state s
 	folio_describe(e->folio, why, code, &e->who);
 }
 
+static void forget_fence(struct batch_entry *e)
+{
+	quire_fence_put(e->fence);
+	e->fence = NULL;
+}
+
 /* What the owner said to wait for counts if it is to be tried again, and is the reason then. */
 static void settle_fence(struct batch_entry *e)
 {
 	if (!e->fence)
 		return;
 	if (e->state != ENTRY_AGAIN) {
-		quire_fence_put(e->fence);
-		e->fence = NULL;
+		forget_fence(e);
 		return;
 	}
 	folio_describe(e->folio, QUIRE_REASON_FENCE, -EAGAIN, &e->who);
@@ -130,15 +135,17 @@ static void entry_freed(struct mover *m, struct batch_entry *e)
 static bool let_go(struct mover *m, struct batch_entry *e)
 {
 	struct quire_folio *folio = e->folio;
+	bool entered;
 
 	if (!folio_put_if_last(folio))
 		return false;
 	if (load_relaxed(&folio->link_) == e) /* ours, isolated */
 		unmark_isolated(e);
-	leave(e); /* free is an op of its own, and may be the owner's last */
 	entry_freed(m, e);
 	e->folio = NULL;
-	folio_gone(folio);
+	entered = e->entered;
+	e->entered = false;
+	folio_gone(folio, entered); /* free is the isolation's last op */
 	return true;
 }
 
@@ -156,6 +163,7 @@ static void ask(struct mover *m, struct batch_entry *e)
 		t->isolating = NULL;
 	}
 	if (!code) {
+		forget_fence(e);
 		e->state = ENTRY_ISOLATED;
 		return;
 	}
@@ -271,7 +279,9 @@ static int borrow(struct mover *m, struct batch_entry *e)
 		if (n == LEND_TRIES)
 			break;
 	}
-	if (n && quire_frame_is_none(e->dst))
+	/* It has frames, but none that will do; unless it says something else than that it has not.
+	 */
+	if (n && quire_frame_is_none(e->dst) && error != -EAGAIN && error != -EPROTO)
 		error = -ENOSPC;
 	for (unsigned i = 0; i < n; i++)
 		owner_frame_back(owner, e->order, refused[i]);
@@ -303,7 +313,7 @@ void mover_place(struct mover *m)
 			place_lent(m, e);
 			continue;
 		}
-		error = node_alloc(m->q->node, e->order, NODE_UNCLAIMED, &e->dst);
+		error = node_alloc(m->q->node, e->order, NODE_UNCLAIMED, BLOCK_MOVABLE, &e->dst);
 		if (!error)
 			continue;
 		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
@@ -317,6 +327,8 @@ void mover_place(struct mover *m)
 /* After the op: what was not moved goes back, with what the op, or the scan, said of it. */
 static void settle(struct mover *m, struct batch_entry *e, bool has_op, int code)
 {
+	if (!e->skipped && code != -EAGAIN) /* the op did not say "again" */
+		forget_fence(e);
 	if (e->state == ENTRY_FAILED) { /* in the copy, or the barrier */
 		entry_putback(m, e, ENTRY_FAILED, 0, QUIRE_REASON_NONE);
 	} else if (e->skipped) {

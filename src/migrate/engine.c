@@ -183,13 +183,18 @@ static void look(struct undecided *u)
 	}
 }
 
+/* The fence of an owner that is detached is nothing any more. The caller has the folio. */
+static bool may_go_on(const struct quire_move *move)
+{
+	return quire_fence_signaled(move->wait) || owner_detached(move->folio->owner_);
+}
+
 static bool any_signaled(void *arg)
 {
 	const struct undecided *u = arg;
 
 	for (size_t i = 0; u->fenced && i < u->n; i++)
-		if (u->moves[i].code == PENDING && u->moves[i].wait &&
-		    quire_fence_signaled(u->moves[i].wait))
+		if (u->moves[i].code == PENDING && u->moves[i].wait && may_go_on(&u->moves[i]))
 			return true;
 	return false;
 }
@@ -201,7 +206,7 @@ static bool take_up(struct quire_move *move, enum retry_what what)
 		return false;
 	if (!move->wait)
 		return what == RETRY_ALL;
-	if (!quire_fence_signaled(move->wait))
+	if (!may_go_on(move))
 		return false;
 	quire_fence_put(move->wait);
 	move->wait = NULL;

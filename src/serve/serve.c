@@ -286,26 +286,29 @@ static void memory_free(struct quire_server *s)
 	mem_free(s);
 }
 
-static void list_remove(const struct quire_server *s)
+static void list_remove_locked(const struct quire_server *s)
 {
-	pthread_mutex_lock(&servers_lock);
 	for (struct quire_server **at = &servers; *at; at = &(*at)->next)
 		if (*at == s) {
 			*at = s->next;
 			break;
 		}
-	pthread_mutex_unlock(&servers_lock);
 }
 
-/* Whatever of it is there; the file first, so that who looks finds a server or nothing. */
+/*
+ * Whatever of it is there; the file first, so that who looks finds a server or nothing. Listed
+ * until all is closed: a fork just then leaves nothing open in the child.
+ */
 static void server_free(struct quire_server *s)
 {
-	list_remove(s);
+	pthread_mutex_lock(&servers_lock);
 	serve_path_remove(&s->path); /* in a child of fork() its folder is closed, and it stays */
 	for (unsigned i = 0; i < CLIENTS; i++)
 		close_one(&s->client[i].fd);
 	close_one(&s->fd);
 	close_one(&s->event);
+	list_remove_locked(s);
+	pthread_mutex_unlock(&servers_lock);
 	memory_free(s);
 }
 

@@ -2,7 +2,12 @@
 /*
  * test_blockers.c: who stands in the way, asked while the plan is executed.
  */
+#include "contig/plan.h"
+#undef CHECK /* the library's; tests have their own */
 #include "support.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* A pinned folio in the first block, five folios in the second, two of which wait for a fence. */
 struct busy {
@@ -197,11 +202,64 @@ static void test_HC4_blockers_asked_during_replans(void **state)
 	end_quire(q);
 }
 
+/* --- a child of fork() -------------------------------------------------------------------- */
+
+struct keeper {
+	struct quire_plan *plan;
+	struct gate in, go;
+};
+
+/* Stands where a thread is that shows what its plan waits for. */
+static void keep_the_lock(void *arg)
+{
+	struct keeper *k = arg;
+
+	pthread_mutex_lock(&k->plan->lock);
+	gate_open(&k->in);
+	gate_pass(&k->go);
+	pthread_mutex_unlock(&k->plan->lock);
+}
+
+/* The thread that has the plan's lock is not there in the child, which must not wait for it. */
+static void test_HC4_a_child_asks_in_vain_not_for_ever(void **state)
+{
+	struct quire *q = make_quire(2);
+	struct keeper k = { .plan = plan_of(q, 512, 1) };
+	struct hand hand;
+	int status = 0;
+	pid_t child;
+
+	(void)state;
+	gate_init(&k.in);
+	gate_init(&k.go);
+	hand_start(&hand);
+	hand_post(&hand, keep_the_lock, &k);
+	gate_pass(&k.in);
+	child = fork();
+	if (!child) {
+		uint64_t counts[QUIRE_REASON_ROOM];
+		struct quire_blocker who;
+
+		alarm(10);
+		_exit(quire_plan_blockers_now(k.plan, &who, 1) != 0 ||
+		      quire_plan_histogram(k.plan, counts) != -ENXIO);
+	}
+	gate_open(&k.go);
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	hand_stop(&hand);
+	quire_plan_destroy(k.plan);
+	end_quire(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_HC4_blockers_can_be_asked_while_a_plan_runs),
 		TEST(test_HC4_blockers_asked_during_replans),
+		TEST(test_HC4_a_child_asks_in_vain_not_for_ever),
 	};
 
 	return cmocka_run_group_tests_name("blockers", tests, NULL, NULL);

@@ -541,6 +541,55 @@ static void test_HC6_pins_of_a_detached_owner_stay(void **state)
 	end_quire(q);
 }
 
+/* --- an isolation that ends in a free ----------------------------------------------------- */
+
+struct goes {
+	struct one o;
+	struct hand hand;
+	int code;
+};
+
+static void put_the_folio(void *arg)
+{
+	quire_folio_put(((struct goes *)arg)->o.it.folio);
+}
+
+static void do_detach_briefly(void *arg)
+{
+	struct goes *g = arg;
+
+	g->code = quire_owner_detach(g->o.p.owner, MSEC, NULL);
+}
+
+static void by_hand_detach_briefly(void *arg)
+{
+	struct goes *g = arg;
+
+	hand_do(&g->hand, do_detach_briefly, g);
+}
+
+/* The owner lets a folio go that a mover has isolated: it is told so before a detach ends. */
+static void test_HC6_detach_waits_for_the_free_of_an_isolated_folio(void **state)
+{
+	struct goes g = { .code = 1 };
+	struct quire_move move;
+
+	(void)state;
+	one_start(&g.o, OP_ALL);
+	hand_start(&g.hand);
+	at_point("isolate:done", g.o.it.folio, put_the_folio, &g);
+	at_point("put:zero", g.o.it.folio, by_hand_detach_briefly, &g);
+	move = move_folio(g.o.it.folio, QUIRE_SYNC, 0);
+	assert_int_equal(move.code, 0);
+	assert_int_equal(move.who.why, QUIRE_REASON_FREED);
+	assert_int_equal(g.code, -ETIMEDOUT);
+	assert_int_equal(g.o.it.isolated, 1);
+	assert_int_equal(g.o.it.freed_taken, 1);
+	assert_int_equal(quire_owner_detach(g.o.p.owner, 0, NULL), 0);
+	hand_stop(&g.hand);
+	one_end_freed(&g.o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -558,6 +607,7 @@ int main(void)
 		TEST(test_HE8_a_detached_owner_goes_before_its_folios),
 		TEST(test_HE8_a_stale_handle_after_its_owner),
 		TEST(test_HC6_pins_of_a_detached_owner_stay),
+		TEST(test_HC6_detach_waits_for_the_free_of_an_isolated_folio),
 	};
 
 	return cmocka_run_group_tests_name("detaching owners", tests, NULL, NULL);

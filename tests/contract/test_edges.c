@@ -613,9 +613,40 @@ static void test_create_waits_for_a_reader_that_goes_on(void **state)
 	end_quire(q);
 }
 
+/* What is pinned long does not spread over all blocks. */
+static void test_pinned_long_folios_keep_together(void **state)
+{
+	struct quire *q = make_quire(8);
+	struct quire_folio *movable[1200], *pinned[120];
+	struct quire_owner *owner;
+	bool in[8] = { false };
+	unsigned n = 0, blocks = 0;
+
+	(void)state;
+	assert_int_equal(quire_owner_create(q, "owner", NULL, NULL, &owner), 0);
+	for (unsigned i = 0; i < COUNT_OF(movable); i++) {
+		assert_int_equal(quire_folio_create(owner, 0, &movable[i]), 0);
+		if (i % 10)
+			continue;
+		assert_int_equal(
+			quire_folio_create_with(owner, QUIRE_FOLIO(.pinned_long = 1), &pinned[n]),
+			0);
+		in[quire_folio_frame(pinned[n++]).n / 512] = true;
+	}
+	for (unsigned b = 0; b < COUNT_OF(in); b++)
+		blocks += in[b];
+	assert_int_equal(blocks, 1);
+	for (unsigned i = 0; i < COUNT_OF(movable); i++)
+		quire_folio_put(movable[i]);
+	while (n--)
+		quire_folio_put(pinned[n]);
+	end_quire(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_pinned_long_folios_keep_together),
 		TEST(test_a_handlers_section_is_announced_wherever_it_comes),
 		TEST(test_a_record_is_left_without_holes),
 		TEST(test_a_new_threads_pin_is_young),

@@ -496,7 +496,7 @@ static int calls_migrate(struct probe *p, struct quire_batch *batch, int answer)
 	struct quire_folio *folio = quire_batch_folio(batch, 0);
 	struct calls *c = p->arg;
 
-	CHECK(SEE(&c->first->refs) == 2);
+	CHECK(SEE(&c->first->refs) == 1); /* isolate said yes */
 	CHECK(quire_op_wait(c->other, c->first) == -EINVAL);
 	CHECK(quire_op_wait(folio, c->foreign) == -EINVAL);
 	CHECK(quire_op_wait(folio, c->first) == 0);
@@ -585,6 +585,47 @@ static void test_HC1_a_pinned_folio_may_have_a_fence(void **state)
 	move = move_folio(o.it.folio, QUIRE_ASYNC, 0);
 	assert_names_the_fence(&move.who, "probe", "dma");
 	quire_fence_put(move.wait);
+	quire_unpin_long(pin);
+	end_fence(fence);
+	one_end(&o);
+}
+
+static void says_yes_but_waits(struct probe *p, struct quire_folio *folio)
+{
+	CHECK(quire_op_wait(folio, p->arg) == 0);
+}
+
+static int waits_commits_says_yes(struct probe *p, struct quire_batch *batch, int answer)
+{
+	(void)answer;
+	CHECK(quire_op_wait(quire_batch_folio(batch, 0), p->arg) == 0);
+	CHECK(quire_move_commit(batch) == -EAGAIN);
+	return 0;
+}
+
+/* The op that named the fence did not say "again": what is in the way is something else. */
+static void test_HC1_a_fence_counts_with_eagain_of_its_op_only(void **state)
+{
+	struct quire_fence *fence;
+	struct quire_move move;
+	struct quire_pin *pin;
+	struct one o;
+
+	(void)state;
+	one_start(&o, OP_ALL);
+	fence = fence_of(o.q, "not this");
+	o.p.arg = fence;
+	o.p.on_isolate = says_yes_but_waits;
+	o.p.migrate_says = SCRIPT(-EAGAIN);
+	move = move_folio(o.it.folio, QUIRE_ASYNC, 0);
+	assert_int_equal(move.who.why, QUIRE_REASON_OWNER_BUSY);
+	assert_null(move.wait);
+	o.p.on_isolate = NULL;
+	o.p.on_migrate = waits_commits_says_yes;
+	assert_int_equal(quire_pin_long(o.it.folio, o.p.owner, &pin), 0);
+	move = move_folio(o.it.folio, QUIRE_ASYNC, 0);
+	assert_int_equal(move.who.why, QUIRE_REASON_LONG_PIN);
+	assert_null(move.wait);
 	quire_unpin_long(pin);
 	end_fence(fence);
 	one_end(&o);
@@ -737,6 +778,158 @@ static void test_HC1_a_plan_sees_a_fenced_folio_go(void **state)
 	planned_end(&p);
 }
 
+/* Three folios of one block, each with a fence of its own; the higher the handle the lower the
+ * place. */
+struct three {
+	struct quire *q;
+	struct probe plain, p;
+	struct item there[8], it[3];
+	struct quire_fence *fence[3];
+	unsigned tried[3];
+	unsigned before[3]; /* tried, when the second wait began */
+};
+
+static int three_migrate(struct probe *p, struct quire_batch *batch, int answer)
+{
+	struct three *t = p->arg;
+
+	for (size_t i = 0; i < quire_batch_count(batch); i++) {
+		struct quire_folio *folio = quire_batch_folio(batch, i);
+
+		for (size_t k = 0; k < 3; k++) {
+			if (t->it[k].folio != folio)
+				continue;
+			t->tried[k]++;
+			if (quire_fence_signaled(t->fence[k]))
+				continue;
+			CHECK(quire_op_wait(folio, t->fence[k]) == 0);
+			CHECK(quire_batch_skip(batch, i, -EAGAIN) == 0);
+		}
+	}
+	return probe_commit(p, batch, answer);
+}
+
+static void signal_the_second(void *arg)
+{
+	struct three *t = arg;
+
+	quire_fence_signal(t->fence[1]);
+	quire_movable_again(t->q); /* so the next round is a whole one */
+}
+
+static void signal_the_others(void *arg)
+{
+	struct three *t = arg;
+
+	memcpy(t->before, t->tried, sizeof(t->before));
+	quire_fence_signal(t->fence[0]);
+	quire_fence_signal(t->fence[2]);
+}
+
+/* A fence that was signaled is no reason to try those that wait for others. */
+static void test_HC1_a_plan_tries_nothing_before_its_own_fence(void **state)
+{
+	struct quire_result r = { .size = sizeof(r) };
+	struct quire_plan *plan;
+	struct three t = { .q = make_quire(4) };
+
+	(void)state;
+	make_probe(t.q, "plain", OP_ALL, &t.plain);
+	make_probe(t.q, "three", OP_ALL, &t.p);
+	t.p.arg = &t;
+	t.p.on_migrate = three_migrate;
+	place_row(&t.plain, t.there, 8, 0, 512, 1);
+	for (uint32_t i = 0; i < 3; i++) {
+		place(&t.p, &t.it[i], 0, quire_frame(40 - i), 10 + i);
+		t.fence[i] = fence_of(t.q, "its own");
+		assert_true(i == 0 || t.it[i].folio > t.it[i - 1].folio);
+	}
+	plan = plan_of(t.q, 512, 3);
+	quire_clock_set_(CLOCK_START);
+	at_point_nth("retry:waiting", t.q, 1, 1, signal_the_second, &t);
+	at_point_nth("retry:waiting", t.q, 2, 1, signal_the_others, &t);
+	assert_int_equal(quire_plan_execute(plan, NULL, &r), 0);
+	quire_clock_set_(UINT64_MAX);
+	assert_int_equal(r.obtained, 3);
+	assert_int_equal(t.before[0], 1);
+	assert_int_equal(t.before[1], 2);
+	assert_int_equal(t.before[2], 1);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(t.tried[i], 2);
+	quire_plan_destroy(plan);
+	for (size_t i = 0; i < 3; i++)
+		end_fence(t.fence[i]);
+	assert_row_intact(t.it, 3);
+	drop_row(t.it, 3);
+	drop_row(t.there, 8);
+	assert_ledger_closed(t.q);
+	end_quire(t.q);
+}
+
+/* --- an owner that goes while others wait for its fence ----------------------------------- */
+
+static void detach_owner(void *owner)
+{
+	CHECK(quire_owner_detach(owner, 0, NULL) == 0);
+}
+
+/* Its folio is an ordinary one then, and moves; the fence may never be signaled any more. */
+static void test_HC6_nobody_waits_for_the_fence_of_a_detached_owner(void **state)
+{
+	(void)state;
+	for (enum where where = IN_ISOLATE; where < WHERES; where++) {
+		struct quire_move move;
+		struct job job;
+		struct one o;
+
+		one_start(&o, OP_ALL);
+		start_job(&o.p, &job, where);
+		quire_clock_set_(CLOCK_START);
+		at_point_nth("retry:waiting", o.q, 1, 1, detach_owner, o.p.owner);
+		move = move_folio(o.it.folio, QUIRE_SYNC, 300 * MSEC);
+		assert_int_equal(os_clock_override, CLOCK_START);
+		quire_clock_set_(UINT64_MAX);
+		assert_int_equal(move.code, 0);
+		assert_int_equal(move.tries, 2);
+		assert_null(move.wait);
+		assert_int_equal(o.p.isolates, 1);
+		end_fence(job.fence);
+		assert_intact(&o.it);
+		drop(&o.it);
+		assert_int_equal(o.it.freed, 0);
+		assert_frames_free(o.q, 4 * 512);
+		end_quire(o.q);
+	}
+}
+
+static void test_HC6_no_plan_waits_for_the_fence_of_a_detached_owner(void **state)
+{
+	struct quire_result r = { .size = sizeof(r) };
+	struct quire_plan *plan;
+	struct planned p;
+	unsigned isolates;
+
+	(void)state;
+	planned_start(&p, IN_MIGRATE);
+	plan = plan_of(p.q, 512, 3);
+	quire_clock_set_(CLOCK_START);
+	at_point_nth("retry:waiting", p.q, 2, 1, detach_owner, p.job.owner);
+	assert_int_equal(quire_plan_execute(plan, QUIRE_BUDGET(.folio_ns = 500 * MSEC), &r), 0);
+	assert_true(os_clock_override < CLOCK_START + 10 * MSEC);
+	quire_clock_set_(UINT64_MAX);
+	assert_int_equal(r.obtained, 3);
+	isolates = p.job.isolates;
+	assert_int_equal(isolates, 1);
+	quire_plan_destroy(plan);
+	hand_stop(&p.hand);
+	assert_row_intact(p.fenced, 3);
+	drop_row(p.free, 40);
+	drop_row(p.fenced, 3);
+	assert_frames_free(p.q, 4 * 512);
+	end_fence(p.j.fence);
+	end_quire(p.q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -755,10 +948,14 @@ int main(void)
 		TEST(test_HC1_the_others_of_a_batch_keep_their_pauses),
 		TEST(test_HC1_what_an_op_may_say),
 		TEST(test_HC1_a_pinned_folio_may_have_a_fence),
+		TEST(test_HC1_a_fence_counts_with_eagain_of_its_op_only),
 		TEST(test_HC1_a_plan_tries_fenced_folios_twice),
 		TEST(test_HC1_a_plan_names_fences_at_its_deadline),
 		TEST(test_HC1_an_async_plan_names_fences_at_once),
 		TEST(test_HC1_a_plan_sees_a_fenced_folio_go),
+		TEST(test_HC1_a_plan_tries_nothing_before_its_own_fence),
+		TEST(test_HC6_nobody_waits_for_the_fence_of_a_detached_owner),
+		TEST(test_HC6_no_plan_waits_for_the_fence_of_a_detached_owner),
 	};
 
 	return cmocka_run_group_tests_name("fences", tests, NULL, NULL);

@@ -159,11 +159,11 @@ static void test_HE4_registration_and_arguments(void **state)
 	assert_int_equal(quire_frames_take(other.p.owner, 0, &frame), -ENOMEM);
 	assert_true(quire_frame_is_none(frame));
 	/* Frames that are not its own, not idle, or not aligned, stay where they are. */
-	quire_frames_give(NULL, 0, quire_frame(0));
-	quire_frames_give(plain.owner, 0, quire_frame(0));
-	quire_frames_give(other.p.owner, 0, quire_frame(0));
-	quire_frames_give(pool.p.owner, 1, quire_frame(1));
-	quire_frames_give(pool.p.owner, 0, quire_frame(512));
+	assert_int_equal(quire_frames_give(NULL, 0, quire_frame(0)), -EINVAL);
+	assert_int_equal(quire_frames_give(plain.owner, 0, quire_frame(0)), -EINVAL);
+	assert_int_equal(quire_frames_give(other.p.owner, 0, quire_frame(0)), -EINVAL);
+	assert_int_equal(quire_frames_give(pool.p.owner, 1, quire_frame(1)), -EINVAL);
+	assert_int_equal(quire_frames_give(pool.p.owner, 0, quire_frame(512)), -EINVAL);
 	assert_int_equal(stats_of(q).frames_idle, 512);
 	/* In parts, as it likes. */
 	quire_frames_give(pool.p.owner, 8, quire_frame(256));
@@ -583,6 +583,59 @@ static void test_HE4_a_place_in_the_emptied_block_is_refused(void **state)
 	end_quire(q);
 }
 
+/* A frame of that block becomes the pool's, idle, wherever the allocator would have taken it. */
+static void fill_from(struct pool *pool, uint32_t block)
+{
+	static struct quire_frame taken[1024];
+	size_t n = 0;
+
+	do {
+		assert_true(n < COUNT_OF(taken));
+		assert_int_equal(quire_frames_take(pool->p.owner, 0, &taken[n++]), 0);
+	} while (taken[n - 1].n / 512 != block);
+	pool->frame[pool->n++] = taken[--n].n;
+	while (n)
+		assert_int_equal(quire_frames_give(pool->p.owner, 0, taken[--n]), 0);
+}
+
+/* "Not now" is no "never", though the owner has offered a useless place before it. */
+static void test_HE4_frame_get_says_again_after_a_refused_place(void **state)
+{
+	struct quire_result r = { .size = sizeof(r) };
+	struct quire_plan *plan;
+	struct quire *q = make_quire(2);
+	struct item it, stays;
+	struct quire_pin *pin;
+	struct pool pool;
+	struct probe plain;
+
+	(void)state;
+	make_pool(q, "pool", &pool);
+	make_probe(q, "plain", OP_NONE, &plain);
+	place(&plain, &stays, 0, quire_frame(0), 1);
+	assert_int_equal(quire_pin_long(stays.folio, plain.owner, &pin), 0);
+	fill_from(&pool, 1);
+	place(&pool.p, &it, 0, ANYWHERE, 2);
+	plan = plan_of(q, 512, 1);
+	assert_int_equal(info_of(plan).folios, 1);
+	fill_from(&pool, 0);
+	fill_from(&pool, 1); /* offered first, and refused */
+	pool.gives = true;
+	pool.says = SCRIPT(0, -EAGAIN, 0);
+	assert_int_equal(quire_plan_execute(plan, NULL, &r), 0);
+	assert_int_equal(r.obtained, 1);
+	assert_int_equal(r.tries, 2);
+	assert_int_equal(at_frame(&it) / 512, 0);
+	assert_item_ledger(&it);
+	quire_plan_destroy(plan);
+	quire_unpin_long(pin);
+	drop(&stays);
+	drop(&it);
+	assert_int_equal(quire_reclaim(q), 0);
+	assert_int_equal(lent(&pool), 0);
+	end_quire(q);
+}
+
 /* --- the owner goes ----------------------------------------------------------------------- */
 
 /* Detached, its idle frames are the allocator's, and the others are so when their folios go. */
@@ -627,6 +680,52 @@ static void test_HE8_frames_of_a_detached_owner(void **state)
 	end_quire(o.q);
 }
 
+struct half {
+	struct own *o;
+	struct probe other;
+	struct item it;	     /* of two frames, lent */
+	uint32_t at;	     /* where it was */
+	struct item anybody; /* made in the second of them */
+};
+
+/* The folio goes while its places are being forgotten; another owner's takes one of them, and goes.
+ */
+static void reuse_the_places(void *arg)
+{
+	struct half *h = arg;
+
+	drop(&h->it);
+	(void)quire_reclaim(h->o->q);
+	place(&h->other, &h->anybody, 0, quire_frame(h->at + 1), 9);
+	drop(&h->anybody);
+	(void)quire_reclaim(h->o->q);
+}
+
+/* Places that are forgotten are ordinary at once, all frames of one together. */
+static void test_HE8_a_folio_goes_while_its_place_is_forgotten(void **state)
+{
+	struct half h;
+	struct own o;
+
+	(void)state;
+	own_start(&o);
+	drop(&o.it);
+	assert_int_equal(quire_reclaim(o.q), 0);
+	h = (struct half){ .o = &o, .at = o.first };
+	make_probe(o.q, "other", OP_NONE, &h.other);
+	place(&o.pool.p, &h.it, 1, quire_frame(h.at), 5);
+	/* When one of the two frames has been forgotten. */
+	at_point_nth("node:forgot", NULL, 1, 1, reuse_the_places, &h);
+	assert_int_equal(quire_owner_detach(o.pool.p.owner, 0, NULL), 0);
+	no_points();
+	assert_int_equal(h.it.freed, 0);
+	assert_int_equal(stats_of(o.q).frames_idle, 0);
+	assert_frames_free(o.q, 4 * 512);
+	assert_null(folios_validate(o.q));
+	assert_int_equal(quire_owner_destroy(o.pool.p.owner), 0);
+	end_quire(o.q);
+}
+
 /* A quire that ends takes the frames along, in whatever state they are. */
 static void test_HE4_frames_at_the_quires_end(void **state)
 {
@@ -656,7 +755,9 @@ int main(void)
 		TEST(test_HE4_a_plan_names_idle_frames),
 		TEST(test_HE4_a_plan_empties_a_block_of_owned_frames),
 		TEST(test_HE4_a_place_in_the_emptied_block_is_refused),
+		TEST(test_HE4_frame_get_says_again_after_a_refused_place),
 		TEST(test_HE8_frames_of_a_detached_owner),
+		TEST(test_HE8_a_folio_goes_while_its_place_is_forgotten),
 		TEST(test_HE4_frames_at_the_quires_end),
 	};
 

@@ -399,6 +399,38 @@ static void test_HE4_places_that_others_choose(void **state)
 	end_quire(b.q);
 }
 
+/* It does not know of the place until that comes back; till then the chunk is not empty. */
+static void test_HE4_a_chunk_with_a_chosen_place_is_kept(void **state)
+{
+	struct quire_frame first;
+	struct quire_folio *placed;
+	struct both b;
+
+	(void)state;
+	both_start(&b, 3);
+	placed = pool_folio(&b, 0, 0);
+	first = quire_folio_frame(placed);
+	quire_folio_put(placed);
+	assert_int_equal(quire_reclaim(b.q), 0);
+	assert_int_equal(quire_folio_create_with(
+				 pool_owner(b.pool),
+				 QUIRE_FOLIO(.at_set = 1, .at = quire_frame(first.n + 5)), &placed),
+			 0);
+	assert_int_equal(pool_shrink(b.pool, UINT64_MAX), 127);
+	assert_int_equal(pool_shrink(b.pool, 1), 0);
+	assert_int_equal(pool_stats_of(b.pool).frames, 8);
+	assert_true(pool_has(b.pool, first));
+	assert_int_equal(stats_of(b.q).frames_idle, 7);
+	quire_folio_put(placed);
+	assert_int_equal(quire_reclaim(b.q), 0);
+	assert_int_equal(pool_validate(b.pool, NULL), 0);
+	assert_int_equal(pool_stats_of(b.pool).placed, 1);
+	assert_int_equal(pool_shrink(b.pool, 2), 1);
+	assert_int_equal(pool_destroy(b.pool), 0);
+	assert_frames_free(b.q, BLOCKS * 512);
+	end_quire(b.q);
+}
+
 /* Detached with folios alive: they go on as ordinary ones, and no frame is lost. */
 static void test_HE8_detach_gives_everything_back(void **state)
 {
@@ -627,6 +659,7 @@ int main(void)
 		TEST(test_HE4_a_plan_names_the_pool),
 		TEST(test_HE4_grows_and_shrinks),
 		TEST(test_HE4_places_that_others_choose),
+		TEST(test_HE4_a_chunk_with_a_chosen_place_is_kept),
 		TEST(test_HE8_detach_gives_everything_back),
 		TEST(test_HA1_not_from_within_an_op),
 		TEST(test_HE4_pool_options_and_arguments),

@@ -111,12 +111,12 @@ static void test_answer_wrong(void **state)
 	REFUSED("plan\t1\tended\t-4096\t1\t1\t512\t0\t1\t1\t1\t1\t1\t1\t0\t0\t0\n");
 	REFUSED("plan\t1\tended\t--1\t1\t1\t512\t0\t1\t1\t1\t1\t1\t1\t0\t0\t0\n");
 	/* a line as long as may be, and one byte longer */
-	memcpy(text, "quire\t1\nx\t", 10);
+	memcpy(text, "quire\t1\nx\t", 11); /* the NUL goes at once */
 	memset(text + 10, 'y', sizeof(text) - 10);
-	memcpy(text + 8 + ANSWER_LINE - 1, "\nend\n", 5);
+	memcpy(text + 8 + ANSWER_LINE - 1, "\nend\n", 6);
 	assert_int_equal(parse(text, 8 + ANSWER_LINE - 1 + 5), 0);
 	text[8 + ANSWER_LINE - 1] = 'y';
-	memcpy(text + 8 + ANSWER_LINE, "\nend\n", 5);
+	memcpy(text + 8 + ANSWER_LINE, "\nend\n", 6);
 	assert_int_equal(parse(text, 8 + ANSWER_LINE + 5), -EBADMSG);
 }
 
@@ -179,9 +179,10 @@ static void test_answer_text_is_made_printable(void **state)
 		assert_string_equal(a->owner[0].name, names[i].taken);
 	}
 	/* cut between characters, not within one */
-	memcpy(row, "owner\t", 6);
-	for (unsigned i = 0; i < 150; i++)
-		memcpy(row + 6 + 2 * i, "\xc3\xa9", 2);
+	for (unsigned i = 0; i < 300; i += 2)
+		snprintf(row + 6 + i, sizeof(row) - 6 - i, "\xc3\xa9");
+	memcpy(row, "owner\t", 7);
+	row[6] = '\xc3'; /* where the NUL went */
 	memcpy(row + 306, "\t1\t1\t1\n", 8);
 	assert_int_equal(parse_rows(row), 0);
 	assert_null(answer_wrong(a));

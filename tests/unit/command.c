@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "command.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,19 @@ const char *path(const char *name)
 
 	snprintf(p, sizeof(text[0]), "%s/%s", folder, name);
 	return p;
+}
+
+unsigned files_like(const char *start)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		n += !strncmp(entry->d_name, start, strlen(start));
+	closedir(dir);
+	return n;
 }
 
 char *slurp(const char *name)

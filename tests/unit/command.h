@@ -45,6 +45,8 @@ void folder_make(void);
 /* Removes these files, and the folder. */
 int folder_remove(const char *const names[], size_t n);
 const char *path(const char *name);
+/* How many files there are whose names begin so. */
+unsigned files_like(const char *start);
 
 char *slurp(const char *name);
 void spit(const char *name, const void *data, size_t n);

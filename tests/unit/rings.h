@@ -23,7 +23,10 @@ enum kind {
 	}
 extern const enum kind kind_uring, kind_threads, kind_pretend;
 
-/* The back end between. All 0: it does what the one below does. */
+/*
+ * The back end between. All 0, as rig_start() leaves it: it does what the one below does. To be
+ * changed while no thread of the ring can be in it.
+ */
 struct proxy {
 	int open;	  /* open fails with this */
 	int start;	  /* start */

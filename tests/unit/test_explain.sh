@@ -75,6 +75,11 @@ check "an empty --socket: status 2" fails 2 "$quire" explain --socket ''
 check "--socket and --pid: status 2" fails 2 "$quire" explain --socket x --pid 1
 check "a word that is no option: status 2" fails 2 "$quire" explain 1234
 check "no such socket: status 1" fails 1 "$quire" explain --socket "$work/none"
+no_socket() {
+	fails 1 "$quire" explain --socket "$1" && grep -q "that is no socket" "$work/e"
+}
+check "a file that is no socket: status 1" no_socket "$quire"
+check "a folder: status 1" no_socket "$work"
 
 host 3
 first=$pid

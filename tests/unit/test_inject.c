@@ -67,17 +67,17 @@ static void bad_words(void **state)
 		{ "nothing", "no 'nothing'" },
 		{ "alloc:x", "alloc wants a whole number" },
 		{ "isolate:0", "isolate wants a percentage" },
-		{ "isolate:100.1", "isolate wants a percentage" },
+		{ "isolate:100.1", "isolate wants a percentage above 0, up to 100" },
 		{ "isolate:nan", "isolate wants a percentage" },
 		{ "isolate:-3", "isolate wants a percentage" },
 		{ "isolate:0x5", "isolate wants a percentage" },
 		{ "isolate:", "isolate wants a percentage" },
 		{ "isolate", "isolate wants a percentage" },
-		{ "isolate:veto", "isolate wants a percentage" },
+		{ "isolate:veto", "isolate:veto wants a percentage" },
 		{ "isolate:veto:", "isolate:veto wants a percentage" },
 		{ "isolate:veto:1e9", "isolate:veto wants a percentage" },
 		{ "migrate:2", "no 'migrate:2'" },
-		{ "migrate:eagain", "no 'migrate:eagain'" },
+		{ "migrate:eagain", "migrate:eagain wants a whole number" },
 		{ "migrate:eagain:0", "migrate:eagain wants a whole number" },
 		{ "migrate:busy:no", "migrate:busy wants a whole number" },
 		{ "migrate:late:-1", "migrate:late wants a whole number" },
@@ -103,6 +103,7 @@ static void bad_words(void **state)
 		assert_string_equal(o.out, "");
 		assert_int_equal(strncmp(o.err, "quire squeeze: --inject ", 24), 0);
 		assert_non_null(strstr(o.err, bad[i].says));
+		assert_null(strstr(strstr(o.err, "--help") + 1, "--help"));
 		done(&o);
 	}
 	line = malloc(400);

@@ -116,12 +116,12 @@ static void one_order(unsigned chunk_order, uint64_t *seed)
 	}
 	agree(&f);
 	for (unsigned i = 0; i < CHUNKS; i++) {
-		assert_true(frames_remove_empty(&f, &frame));
+		assert_true(frames_remove_empty(&f, 0, &frame));
 		assert_true(range_is(owned, frame.n, 1u << chunk_order, 1));
 		memset(owned + frame.n, 0, 1u << chunk_order);
 		agree(&f);
 	}
-	assert_false(frames_remove_empty(&f, &frame));
+	assert_false(frames_remove_empty(&f, 0, &frame));
 	free(f.chunk);
 }
 
@@ -179,9 +179,9 @@ static void test_pool_frames_fill_one_chunk_after_the_other(void **state)
 	assert_int_equal(frames_give(&f, 0, quire_frame(3)), 1);
 	assert_true(frames_take(&f, 0, &frame));
 	assert_int_equal(frame.n, 3);
-	assert_true(frames_remove_empty(&f, &first[0]));
-	assert_true(frames_remove_empty(&f, &first[1]));
-	assert_false(frames_remove_empty(&f, &first[2]));
+	assert_true(frames_remove_empty(&f, 0, &first[0]));
+	assert_true(frames_remove_empty(&f, 0, &first[1]));
+	assert_false(frames_remove_empty(&f, 0, &first[2]));
 	assert_int_equal(f.n, 2);
 	free(f.chunk);
 }

@@ -320,6 +320,39 @@ static void test_C18_ring_put_while_it_moves(void **state)
 	rig_end(&f.rig);
 }
 
+static void destroy_in_an_op(struct probe *p, struct quire_folio *folio)
+{
+	struct rig *rig = p->arg;
+
+	(void)folio;
+	CHECK(ring_destroy(rig->ring) == -EDEADLK);
+}
+
+/* In an op of another owner nothing can be waited for: refused, and nothing has changed. */
+static void test_HA1_ring_destroy_in_an_op_changes_nothing(void **state)
+{
+	struct ring_buffer *b;
+	struct probe other;
+	struct item it;
+	struct rig rig;
+
+	rig_start(&rig, state, NULL);
+	b = buffer_of(&rig, 0);
+	make_probe(rig.q, "other", OP_ALL, &other);
+	other.arg = &rig;
+	other.on_isolate = destroy_in_an_op;
+	place(&other, &it, 0, ANYWHERE, 1);
+	other.isolate_says = SCRIPT(-EBUSY); /* the books of the quire are those of the ring */
+	assert_int_equal(move_folio(it.folio, QUIRE_ASYNC, 0).code, -EBUSY);
+	assert_int_equal(other.isolates, 1);
+	assert_int_equal(ring_stats_of(rig.ring).buffers, 1);
+	assert_int_equal(
+		io_now(&rig, false, RING_IO(.buffer = b, .fd = rig.file, .bytes = 512)).code, 512);
+	ring_buffer_put(b);
+	drop(&it);
+	rig_end(&rig);
+}
+
 /* --- the hook ----------------------------------------------------------------------------- */
 
 static void hook(void *arg, struct quire_folio *folio)
@@ -594,6 +627,7 @@ int main(void)
 		ON_ALL(test_ring_io_held_back_by_a_failed_move),
 		ON_TABLES(test_ring_held_io_that_cannot_be_started),
 		ON_ALL(test_C18_ring_put_while_it_moves),
+		ON_ALL(test_HA1_ring_destroy_in_an_op_changes_nothing),
 		ON_ALL(test_ring_hook_submits_io),
 		ON_ALL(test_ring_every_order_by_every_mode),
 		ON(test_ring_trap_without_the_update_bytes_are_missed, uring),

@@ -288,7 +288,7 @@ static void json_object_is_whole(void **state)
 		folios += whole(part, "folios");
 	}
 	assert_int_equal(folios, whole(get(all, "layout"), "folios"));
-	assert_int_equal(json_object_size(get(all, "ring")), 4);
+	assert_int_equal(json_object_size(get(all, "ring")), 5);
 	assert_true(json_is_null(get(all, "injected")));
 	assert_int_equal(json_object_size(get(all, "reasons")), 1);
 	assert_int_equal(whole(get(all, "reasons"), "pinned long"), whole(all, "refusing"));

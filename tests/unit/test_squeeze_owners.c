@@ -7,6 +7,7 @@
  */
 #include "command.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdio.h>
@@ -249,6 +250,65 @@ static void memlock(void **state)
 	command_in_child = NULL;
 }
 
+static void few_files(void)
+{
+	const struct rlimit both = { 32, 32 };
+
+	if (setrlimit(RLIMIT_NOFILE, &both))
+		_exit(98);
+}
+
+/* However many threads there are, they do their I/O in one file. */
+static void threads_share_a_file(void **state)
+{
+	(void)state;
+	command_in_child = few_files;
+	json_decref(pass("--load 64 --pins 10"));
+	command_in_child = NULL;
+}
+
+static rlim_t threads_allowed;
+
+/* A user who has no other threads, and reads the layout that is open already. */
+static void few_threads(void)
+{
+	const struct rlimit both = { threads_allowed, threads_allowed };
+	int fd = open(path("small.txt"), O_RDONLY);
+
+	if (fd < 0 || dup2(fd, 9) < 0 || setrlimit(RLIMIT_NPROC, &both) || setgid(61616) ||
+	    setuid(61616))
+		_exit(98);
+}
+
+/*
+ * The kernel cancels an I/O that it finds no thread for. That may be a reason to fail, but no byte
+ * is wrong for it.
+ */
+static void too_few_threads_for_io(void **state)
+{
+	struct outcome o;
+
+	(void)state;
+	threads_allowed = 64;
+	command_in_child = few_threads;
+	o = run("version");
+	if (o.status) {
+		command_in_child = NULL;
+		done(&o);
+		print_message("# only root can be another user, who can reach this folder\n");
+		skip();
+	}
+	done(&o);
+	for (threads_allowed = 1; threads_allowed <= 9; threads_allowed++) {
+		o = run("squeeze --load 2 --pins 10 --layout /dev/fd/9");
+		assert_in_range(o.status, 0, 2);
+		if (o.status != 2)
+			assert_non_null(strstr(o.out, ", 0 wrong bytes"));
+		done(&o);
+	}
+	command_in_child = NULL;
+}
+
 #ifdef SYS_io_uring_setup
 /* As in many containers. */
 static void refuse_uring(void)
@@ -296,6 +356,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(verified_on_the_move),
 		cmocka_unit_test(nothing_of_theirs_moved),
 		cmocka_unit_test(memlock),
+		cmocka_unit_test(threads_share_a_file),
+		cmocka_unit_test(too_few_threads_for_io),
 #ifdef SYS_io_uring_setup
 		cmocka_unit_test(no_uring),
 #endif

@@ -92,6 +92,6 @@ struct answer {
 int answer_parse(const char *text, size_t n, struct answer *answer, char *err, size_t err_size);
 
 /* The state or counter of that name, or 0. */
-uint64_t answer_number(const struct answer_number *row, size_t n, const char *name);
+uint64_t answer_number(const struct answer_number *number, size_t n, const char *name);
 
 #endif

@@ -120,6 +120,8 @@ static const char *what(int error)
 		return "nobody serves there any more";
 	case -ENOENT:
 		return "there is no such socket";
+	case -ENOTSOCK:
+		return "that is no socket";
 	case -EACCES:
 		return "it is another user's";
 	case -ENAMETOOLONG:
@@ -140,6 +142,7 @@ int client_ask(const char *path, unsigned seconds, struct answer *answer, char *
 	       size_t err_size)
 {
 	uint64_t deadline = clock_ns() + (uint64_t)seconds * 1000000000u;
+	struct stat there;
 	char *text = NULL;
 	size_t n = 0;
 	int fd, error;
@@ -150,6 +153,8 @@ int client_ask(const char *path, unsigned seconds, struct answer *answer, char *
 		error = hear(fd, deadline, &text, &n);
 	if (fd >= 0)
 		close(fd);
+	if (error == -ECONNREFUSED && !stat(path, &there) && !S_ISSOCK(there.st_mode))
+		error = -ENOTSOCK;
 	if (error)
 		(void)snprintf(err, err_size, "%s", what(error));
 	else

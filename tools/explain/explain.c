@@ -166,7 +166,7 @@ static const char *choose(const struct options *o, int *status)
 		      "such as examples/serve\n",
 		      stderr);
 	} else if (o->json || o->watch) {
-		fprintf(stderr, "quire explain: there are %zu; --socket says which\n", n);
+		fprintf(stderr, "quire explain: there are %zu; --pid or --socket says which\n", n);
 	} else {
 		*status = 0;
 		printf("%8s  %-16s %s\n", "process", "program", "socket");

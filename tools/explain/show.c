@@ -91,7 +91,7 @@ static void owner_lines(const struct term *t, const struct answer *a, const char
 			       "-", "-");
 		return;
 	}
-	qsort(mine, n, sizeof(mine[0]), by_pins);
+	qsort(mine, n, sizeof(void *), by_pins);
 	for (size_t i = 0; i < n && i < OWNER_LINES; i++)
 		hold_line(t, mine[i], i ? "" : name, i ? "" : memory, i ? "" : folios);
 	if (n > OWNER_LINES)
@@ -129,7 +129,7 @@ static void table(const struct term *t, const struct answer *a)
 	for (size_t i = 0; i < a->owners; i++)
 		order[i] = &a->owner[i];
 	if (a->owners)
-		qsort(order, a->owners, sizeof(order[0]), by_frames);
+		qsort(order, a->owners, sizeof(void *), by_frames);
 	for (size_t i = 0; i < a->owners && i < OWNER_LINES; i++)
 		owner_lines(t, a, is_first_of_name(order, i) ? order[i]->name : "\001",
 			    plain(t, order[i]->name),

@@ -73,8 +73,12 @@ static bool wrong(char *error, size_t size, const char *format, const char *word
 static bool parse_word(const char *item, struct inject *inject, char *error, size_t size)
 {
 	const char *value = strrchr(item, ':');
-	size_t length = value ? (size_t)(value - item) : strlen(item);
+	size_t length;
 
+	for (unsigned f = 0; f < INJECT_COUNT; f++)
+		if (!strcmp(item, faults[f].word))
+			value = NULL;
+	length = value ? (size_t)(value - item) : strlen(item);
 	if (!strcmp(item, "membarrier:off")) {
 		if (inject->membarrier_off)
 			return wrong(error, size, "--inject has '%.40s' twice", item);
@@ -92,15 +96,14 @@ static bool parse_word(const char *item, struct inject *inject, char *error, siz
 				    : number(value + 1, &inject->n[f])))
 			return wrong(
 				error, size,
-				pct ? "--inject %.40s wants a percentage above 0, as in "
+				pct ? "--inject %.40s wants a percentage above 0, up to 100, as in "
 				      "isolate:5"
 				    : "--inject %.40s wants a whole number from 1 to 2^32 - 1, "
 				      "as in copy:100",
 				faults[f].word);
 		return true;
 	}
-	return wrong(error, size,
-		     "--inject knows no '%.40s'; see quire squeeze --help for what can fail", item);
+	return wrong(error, size, "--inject knows no '%.40s'", item);
 }
 
 bool inject_parse(const char *text, struct inject *inject, char *error, size_t size)

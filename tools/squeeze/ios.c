@@ -66,6 +66,13 @@ void ios_destroy(struct ios *o)
 	free(o);
 }
 
+static void count_error(struct ios *o, int err)
+{
+	o->sum.errors++;
+	if (!o->sum.error && err < 0)
+		o->sum.error = err;
+}
+
 static off_t place(const struct ios *o, const struct io *io)
 {
 	return o->first + (off_t)(io - o->io) * CONTENT_PAGE;
@@ -114,7 +121,8 @@ static bool start(struct ios *o, struct arena *a, struct io *io, uint64_t random
 	io->live = !err;
 	if (!err)
 		return moving;
-	o->sum.errors += err != -EAGAIN;
+	if (err != -EAGAIN)
+		count_error(o, err);
 	sequence_cancel(&s->sequence[io->page], io->before);
 	return false;
 }
@@ -148,11 +156,12 @@ static void judge(struct ios *o, struct arena *a, struct io *io, const struct ri
 	if (seen)
 		n = content_wrong(o->buffer, base, 0, sizeof(o->buffer));
 	else
-		o->sum.errors++;
+		count_error(o, (int)result->code);
 	if (n && !o->sum.wrong)
 		o->sum.first_thing = (uint64_t)(io->thing - s->things);
 	o->sum.wrong += n;
-	if (io->write) {
+	/* a read that ended in an error has left the page as it was */
+	if (io->write || result->code < 0) {
 		sequence_cancel(&s->sequence[io->page], io->before);
 	} else {
 		__atomic_store_n(&s->base[io->page], base, __ATOMIC_RELAXED);

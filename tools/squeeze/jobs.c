@@ -56,6 +56,13 @@ static void wrong(struct jobs *j, const struct stage *s, const struct page *page
 	j->sum.wrong += bytes;
 }
 
+static void count_error(struct jobs *j, int err)
+{
+	j->sum.errors++;
+	if (!j->sum.error)
+		j->sum.error = err;
+}
+
 /* Chooses a page of a thing, and takes its sequence. */
 static bool take(struct stage *s, uint32_t thing, uint64_t random, struct page *page)
 {
@@ -114,7 +121,8 @@ static void start(struct jobs *j, struct arena *a, struct job *job, uint64_t ran
 	job->live = !err;
 	if (!err)
 		return;
-	j->sum.errors += err != -EAGAIN;
+	if (err != -EAGAIN)
+		count_error(j, err);
 	if (job->copy)
 		leave(s, &job->dst);
 	leave(s, &job->src);
@@ -146,7 +154,7 @@ static void judge(struct jobs *j, struct arena *a, struct job *job)
 
 	job->live = false;
 	if (job->done.code) {
-		j->sum.errors++;
+		count_error(j, job->done.code);
 	} else if (job->copy) {
 		right = copied(j, a, job);
 	} else {

@@ -18,6 +18,7 @@ struct work_sum {
 	uint64_t done;	      /* with the right outcome */
 	uint64_t overlapped;  /* of these, while pages of that owner were on the move */
 	uint64_t errors;      /* refused, or ended in an error */
+	int error;	      /* the first of these, -errno; 0: none that says why */
 	uint64_t wrong;	      /* bytes */
 	uint64_t first_thing; /* where the first of them was; UINT64_MAX: nowhere */
 };

@@ -205,18 +205,30 @@ void judge_books(struct judge *j)
 		report_fail(j->report, "gem: %s", what);
 }
 
+static uint64_t used_bytes(const struct stage *s, enum holder h)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < s->nused[h]; i++)
+		bytes += (uint64_t)QUIRE_FRAME_BYTES << s->things[s->used[h][i]].order;
+	return bytes;
+}
+
 /* What gem and ring had bound before, and still have, now that the engine has been everywhere. */
 void judge_users(struct judge *j)
 {
 	const struct stage *s = j->stage;
+	struct users_registered now = users_registered(j->arena);
 	struct report *r = j->report;
-	uint64_t bytes = 0;
 
-	for (size_t i = 0; i < s->nused[HOLDER_GEM]; i++)
-		bytes += (uint64_t)QUIRE_FRAME_BYTES << s->things[s->used[HOLDER_GEM][i]].order;
-	check(r, "bytes bound by gem", users_bound(j->arena), bytes);
-	check(r, "buffers registered by ring", users_registered(j->arena), j->arena->registered);
-	r->registered_bytes = users_registered_bytes(j->arena);
+	r->ring_bytes = used_bytes(s, HOLDER_RING);
+	check(r, "bytes bound by gem", users_bound(j->arena), used_bytes(s, HOLDER_GEM));
+	/* the limit is the user's: another process may have taken what was free for a moment */
+	if (now.fixed + now.refused < j->arena->registered)
+		check(r, "registered buffers of ring", now.fixed, j->arena->registered);
+	r->registered_bytes = now.bytes;
+	r->registered_lost =
+		j->arena->registered > now.buffers ? j->arena->registered - now.buffers : 0;
 	if (j->arena->ring)
 		snprintf(r->ring_backend, sizeof(r->ring_backend), "%s",
 			 ring_backend(j->arena->ring));
@@ -264,7 +276,9 @@ void judge_result(struct judge *j)
 	else if (r->wrong)
 		report_fail(r, "%" PRIu64 " wrong bytes when all was over", r->wrong);
 	if (r->load.errors)
-		report_fail(r, "%" PRIu64 " accesses were refused", r->load.errors);
+		report_fail(r, "%" PRIu64 " accesses, jobs or I/Os failed%s%s", r->load.errors,
+			    r->load.error ? ": " : "",
+			    r->load.error ? strerror(-r->load.error) : "");
 	if (!r->nwhy && j->interrupted) {
 		r->verdict = REPORT_INTERRUPTED;
 		return;

@@ -524,6 +524,8 @@ static void add_work(struct load_sum *sum, struct work_sum *to, const struct wor
 	to->done += from->done;
 	to->overlapped += from->overlapped;
 	sum->errors += from->errors;
+	if (!sum->error)
+		sum->error = from->error;
 	sum->wrong += from->wrong;
 	if (sum->first_thing == UINT64_MAX)
 		sum->first_thing = from->first_thing;

@@ -19,6 +19,7 @@ struct load_sum {
 	uint64_t accesses;	 /* of folios on the move */
 	uint64_t all;		 /* of any */
 	uint64_t errors;	 /* accesses, jobs and I/Os that were refused or failed */
+	int error;		 /* the first of these that says why, -errno; 0: none */
 	uint64_t wrong;		 /* bytes */
 	uint64_t first_thing;	 /* where the first of them was; UINT64_MAX: nowhere */
 	struct work_sum jobs;	 /* of gem; done and overlapped only, the rest is above */

@@ -31,6 +31,7 @@ static const struct argp_option described[] = {
 	  "Make steps fail: copy:N, alloc:N, membarrier:N, membarrier:off, isolate:PCT, "
 	  "isolate:veto:PCT, migrate:eagain:N, migrate:busy:N, migrate:late:N",
 	  0 },
+	{ "map", 'm', "FILE", 0, "Write a picture of all blocks before and after, as PNG", 0 },
 	{ "json", 'j', NULL, 0, "Print one JSON object instead of the table", 0 },
 	{ "help", 'h', NULL, 0, "Print this", 0 },
 	{ 0 },
@@ -100,6 +101,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (*arg)
 			return 0;
 		snprintf(p->error, sizeof(p->error), "--layout wants the name of a file");
+		return EINVAL;
+	case 'm':
+		o->map = arg;
+		if (*arg)
+			return 0;
+		snprintf(p->error, sizeof(p->error), "--map wants the name of a file");
 		return EINVAL;
 	case 'p':
 	case 'r':

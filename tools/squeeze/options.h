@@ -27,6 +27,7 @@ struct squeeze_options {
 	unsigned load; /* threads */
 	uint64_t seed; /* below 2^63, so that JSON has room for it */
 	bool json;
+	const char *map; /* file for a picture of the blocks; NULL: none */
 	unsigned owners; /* which take part */
 	struct inject inject;
 };

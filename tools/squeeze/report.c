@@ -77,12 +77,16 @@ static void text_load(const struct report *r)
 /* How much the kernel has pinned for it, and why that is all. */
 static void text_ring(const struct report *r, uint64_t folios)
 {
-	char bytes[TEXT], wanted[TEXT];
+	char bytes[TEXT], wanted[TEXT], lost[TEXT];
 
 	if (!r->ring_is_uring)
 		printf("; %s", r->ring_backend);
 	else
 		printf("; %s registered", text_size(bytes, r->registered_bytes));
+	if (r->ring_is_uring && r->registered_bytes < r->ring_bytes)
+		printf(" of %s", text_size(bytes, r->ring_bytes));
+	if (r->registered_lost)
+		printf(", %s more until the kernel refused", text_count(lost, r->registered_lost));
 	if (folios < r->ring_wanted)
 		printf(" (RLIMIT_MEMLOCK: not the %s pages it would have)",
 		       text_count(wanted, r->ring_wanted));
@@ -308,9 +312,10 @@ static json_t *json_ring(const struct report *r)
 {
 	if (!*r->ring_backend)
 		return json_null();
-	return json_pack("{s:s, s:b, s:I, s:I}", "backend", r->ring_backend, "io_uring",
+	return json_pack("{s:s, s:b, s:I, s:I, s:I}", "backend", r->ring_backend, "io_uring",
 			 r->ring_is_uring, "registered_bytes", (json_int_t)r->registered_bytes,
-			 "folios_wanted", (json_int_t)r->ring_wanted);
+			 "registrations_lost", (json_int_t)r->registered_lost, "folios_wanted",
+			 (json_int_t)r->ring_wanted);
 }
 
 static json_t *json_reasons(const struct report *r)

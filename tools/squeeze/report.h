@@ -46,7 +46,9 @@ struct report {
 	size_t folios;
 	size_t in_use, refusing;
 	size_t ring_wanted;	   /* pages that ring would have, were there no limit */
-	uint64_t registered_bytes; /* by ring, at the end */
+	uint64_t ring_bytes;	   /* of ring's buffers */
+	uint64_t registered_bytes; /* of these, at the end */
+	size_t registered_lost;	   /* buffers that the kernel did not take again after a move */
 	bool ring_is_uring;
 	char ring_backend[128];
 

@@ -26,6 +26,7 @@
 #include "inject.h"
 #include "judge.h"
 #include "load.h"
+#include "map.h"
 #include "memory.h"
 #include "options.h"
 #include "report.h"
@@ -146,6 +147,10 @@ static bool prepare(struct squeeze *s)
 	uint64_t need, have;
 	char why[PATH_MAX + 256];
 
+	if (o->map && map_check(o->map, why, sizeof(why))) {
+		fprintf(stderr, "quire squeeze: %s\n", why);
+		return false;
+	}
 	if (o->layout) {
 		snprintf(s->file, sizeof(s->file), "%s", o->layout);
 	} else if (!find_default(s->file)) {
@@ -476,6 +481,22 @@ static void print(struct squeeze *s)
 	report_text(r);
 }
 
+/* false: one line said why there is no picture though one was asked for. */
+static bool draw(struct squeeze *s)
+{
+	const struct map map = { s->before, s->after, s->stage.blocks };
+	char err[256];
+
+	if (!s->options.map)
+		return true;
+	if (!s->report.quire.known)
+		snprintf(err, sizeof(err), "nothing was moved, so there is no map");
+	else if (!map_write(s->options.map, &map, err, sizeof(err)))
+		return true;
+	fprintf(stderr, "quire squeeze: %s\n", err);
+	return false;
+}
+
 static void finish(struct squeeze *s)
 {
 	free(s->taken);
@@ -526,7 +547,7 @@ int squeeze_main(int argc, char **argv)
 	judge = (struct judge){ &s->report, &s->stage, NULL, interrupted, s->stays };
 	judge_result(&judge);
 	print(s);
-	status = s->report.verdict == REPORT_PASS ? EXIT_PASS : EXIT_FAIL;
+	status = draw(s) && s->report.verdict == REPORT_PASS ? EXIT_PASS : EXIT_FAIL;
 out:
 	finish(s);
 	return status;

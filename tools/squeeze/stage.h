@@ -117,6 +117,7 @@ struct arena {
 	struct ring_buffer **buffers; /* of ring, by unit */
 	int file;		      /* what they are compared in; if there are some */
 	size_t registered;	      /* of these, before anything moved */
+	size_t fixed;		      /* and those used as such when all was compared */
 	struct legacy *legacy;
 	struct watch *watch; /* of the owners; NULL without them */
 };

@@ -144,7 +144,7 @@ int users_begin(struct arena *a)
 
 	for (size_t i = 0; i < a->nobjects_used && !err; i++)
 		err = sum_up(a, i, &sum);
-	a->registered = users_registered(a);
+	a->registered = users_registered(a).buffers;
 	return err;
 }
 
@@ -186,6 +186,7 @@ static int write_out(struct arena *a, size_t unit, int fd)
 		if (err != -ETIMEDOUT)
 			break;
 	}
+	a->fixed += !err && result.fixed;
 	if (!err && result.code != (long)bytes)
 		err = result.code < 0 ? (int)result.code : -EIO;
 	return err;
@@ -257,18 +258,21 @@ uint64_t users_bound(const struct arena *a)
 	return a->gem && !gem_stats_get(a->gem, &stats) ? stats.pinned_bytes : 0;
 }
 
-size_t users_registered(const struct arena *a)
+struct users_registered users_registered(const struct arena *a)
 {
 	struct ring_stats stats = { .size = sizeof(stats) };
+	struct users_registered r = { 0 };
 
-	return a->ring && !ring_stats_get(a->ring, &stats) ? stats.registered : 0;
-}
-
-uint64_t users_registered_bytes(const struct arena *a)
-{
-	struct ring_stats stats = { .size = sizeof(stats) };
-
-	return a->ring && !ring_stats_get(a->ring, &stats) ? stats.registered_bytes : 0;
+	for (size_t i = 0; i < a->stage->nused[HOLDER_RING] && a->ring; i++) {
+		if (!ring_buffer_registered(a->buffers[i]))
+			continue;
+		r.buffers++;
+		r.bytes += ring_buffer_bytes(a->buffers[i]);
+	}
+	r.fixed = a->fixed;
+	if (a->ring && !ring_stats_get(a->ring, &stats))
+		r.refused = stats.update_failures;
+	return r;
 }
 
 int users_destroy(struct arena *a)

@@ -26,10 +26,17 @@ int users_begin(struct arena *arena);
  */
 int users_verify(struct arena *arena, uint64_t *wrong);
 
-/* Bytes that gem has pinned now, and buffers that ring has registered. */
+/* Bytes that gem has pinned now. */
 uint64_t users_bound(const struct arena *arena);
-size_t users_registered(const struct arena *arena);
-uint64_t users_registered_bytes(const struct arena *arena);
+
+struct users_registered {
+	size_t buffers; /* of ring's, that are registered now */
+	size_t fixed;	/* of those that users_verify() wrote out, by their registration */
+	uint64_t bytes;
+	size_t refused; /* registrations that the kernel took no more after a move */
+};
+
+struct users_registered users_registered(const struct arena *arena);
 
 /* 0, or what kept them from ending. */
 int users_destroy(struct arena *arena);

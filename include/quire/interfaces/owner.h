@@ -111,11 +111,13 @@ struct quire_owner_ops {
 	 *
 	 * Called     when a folio is made without a place, mode SYNC, or ASYNC in an op or a read
 	 *            section; and for the destination of a move, between isolate and migrate, in
-	 * the mover's mode. May offer several in a row: those in a block that a plan empties are
-	 * given back. May        call quire_frames_take(). Returns    0 and *frame: idle frames of
-	 * its own, lent to the library until frame_put. Others are refused: -EPROTO, reason
-	 * OWNER_PROTO, putback, and no frame_put. -EAGAIN: as from isolate. Other: no; reason
-	 * NO_FRAMES.
+	 *            the mover's mode. Several times in a row where what it offers is in a block
+	 *            that a plan empties: those are given back.
+	 * May        call quire_frames_take().
+	 * Returns    0 and *frame: idle frames of its own, lent to the library until frame_put.
+	 *            Others are refused: -EPROTO, reason OWNER_PROTO, putback, and no frame_put.
+	 *            -EAGAIN: not now, reason OWNER_BUSY, tried again by the rules of the mode; it
+	 *            can name no fence. Other: no; reason NO_FRAMES.
 	 */
 	int (*frame_get)(unsigned order, enum quire_mode mode, struct quire_frame *frame,
 			 void *arg);

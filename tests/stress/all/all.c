@@ -21,10 +21,7 @@
 #endif
 
 static const struct role *const roles[] = {
-	&kv_role,
-	&gem_role,
-	&ring_role,
-	&guest_role,
+	&kv_role, &gem_role, &ring_role, &pool_role, &guest_role,
 };
 #define ROLES COUNT_OF(roles)
 #define WORKERS_MAX 16u

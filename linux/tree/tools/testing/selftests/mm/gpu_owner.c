@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include <stdint.h>
 #include "../../../../lib/test_gpu_uapi.h"
-#include "owner_harness.h"
+#include "owner_selftest.h"
 
 #define PAGES	TGPU_MAX_PAGES
 
