@@ -478,6 +478,15 @@ static void plan_four(struct scene *s)
 		0);
 }
 
+/* The first four blocks: nearly all of the small folios. */
+static void plan_range(struct scene *s)
+{
+	assert_int_equal(quire_plan_create(s->q,
+					   QUIRE_GOAL(.kind = QUIRE_GOAL_RANGE, .frames = 4 * 512),
+					   &s->plan),
+			 0);
+}
+
 static int run_plan_execute(struct scene *s)
 {
 	struct quire_result r = { .size = sizeof(r) };
@@ -492,12 +501,11 @@ static int run_plan_execute(struct scene *s)
 	return code;
 }
 
-static void test_undo_plan_execute(void **state)
+static void execute_edges(const char *name, void (*plan)(struct scene *s))
 {
 	uint64_t fired = 0, absorbed = 0;
 	struct scene s;
 
-	(void)state;
 	scene_start(&s);
 	for (uint64_t n = 1;; n++) {
 		bool hit;
@@ -505,7 +513,7 @@ static void test_undo_plan_execute(void **state)
 
 		assert_true(n < 10000);
 		scatter(&s);
-		plan_four(&s);
+		plan(&s);
 		quire_fault_arm_(NULL, n, -ENOMEM);
 		code = run_plan_execute(&s);
 		hit = quire_fault_disarm_();
@@ -517,14 +525,26 @@ static void test_undo_plan_execute(void **state)
 		fired++;
 		absorbed += code == 0;
 		scatter(&s);
-		plan_four(&s);
+		plan(&s);
 		assert_int_equal(run_plan_execute(&s), 0);
 		scene_check(&s);
 	}
 	scene_end(&s);
-	printf("# undo: %-22s %3llu edges with %s, %llu made good\n", "plan_execute",
+	printf("# undo: %-22s %3llu edges with %s, %llu made good\n", name,
 	       (unsigned long long)fired, strerror(ENOMEM), (unsigned long long)absorbed);
 	assert_true(fired > 20);
+}
+
+static void test_undo_plan_execute(void **state)
+{
+	(void)state;
+	execute_edges("plan_execute", plan_four);
+}
+
+static void test_undo_plan_execute_of_a_range(void **state)
+{
+	(void)state;
+	execute_edges("plan_execute of a range", plan_range);
 }
 
 /* --- fences, and owners with frames of their own ------------------------------------------- */
@@ -746,6 +766,7 @@ int main(void)
 		TEST(test_undo_move_folios),
 		TEST(test_undo_plan_create),
 		TEST(test_undo_plan_execute),
+		TEST(test_undo_plan_execute_of_a_range),
 		TEST(test_undo_fence_create),
 		TEST(test_undo_fenced),
 		TEST(test_undo_frames_of_an_owner),
