@@ -547,6 +547,31 @@ static void test_undo_plan_execute_of_a_range(void **state)
 	execute_edges("plan_execute of a range", plan_range);
 }
 
+/* There is something to give: a block that was used. */
+static int run_give_back(struct scene *s)
+{
+	struct quire_folio *folio;
+	uint64_t before = stats_of(s->q).given_back_bytes;
+	int64_t n;
+	int code = quire_folio_create(s->without.owner, 9, &folio);
+
+	if (code)
+		return code;
+	content_write(quire_pin(folio), 1, 512 * 4096);
+	quire_unpin(folio);
+	quire_folio_put(folio);
+	n = quire_give_back(s->q, QUIRE_MAX);
+	CHECK(stats_of(s->q).given_back_bytes - before == (n < 0 ? 0 : (uint64_t)n));
+	return n < 0 ? (int)n : 0;
+}
+
+static void test_undo_give_back(void **state)
+{
+	(void)state;
+	/* Absorbed: a barrier that fails, as above. */
+	visit(&(struct operation){ .name = "give_back", .run = run_give_back, .absorbs = true });
+}
+
 /* --- fences, and owners with frames of their own ------------------------------------------- */
 
 static int run_fence_create(struct scene *s)
@@ -767,6 +792,7 @@ int main(void)
 		TEST(test_undo_plan_create),
 		TEST(test_undo_plan_execute),
 		TEST(test_undo_plan_execute_of_a_range),
+		TEST(test_undo_give_back),
 		TEST(test_undo_fence_create),
 		TEST(test_undo_fenced),
 		TEST(test_undo_frames_of_an_owner),
