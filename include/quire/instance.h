@@ -79,9 +79,9 @@ QUIRE_EXPORT size_t quire_reclaim(struct quire *quire);
  * them pinned as long.
  *
  * From any thread, while everything goes on. A block is in use while it is punched, one at a time:
- * for that moment nobody is given its frames, not even where there are no others. -EINVAL  no quire
- * -ENXIO  in a child of fork()     or what lseek, fallocate answered, if nothing was given back by
- * then; nothing else was changed
+ * for that moment nobody is given its frames, not even where there are no others.
+ * -EINVAL  no quire     -ENXIO  in a child of fork()
+ * or what lseek, fallocate answered, if nothing was given back by then; nothing else was changed
  */
 QUIRE_EXPORT int64_t quire_give_back(struct quire *quire, uint64_t bytes);
 
