@@ -542,8 +542,8 @@ int blocks_init(struct blocks *b, uint32_t n)
 	claim = (claim + 63) & ~63ull;
 	list = (list + 63) & ~63ull;
 	lines = (n + LINE_BLOCKS - 1) / LINE_BLOCKS;
-	b->bytes =
-		field + state + claim + BLOCK_LISTS * list + BLOCK_SLOTS * sizeof(*b->slot) + lines;
+	b->bytes = field + state + claim + BLOCK_LISTS * list + BLOCK_SLOTS * sizeof(*b->slot) +
+		   64 + lines;
 	error = os_reserve(b->bytes, &b->memory);
 	if (error)
 		return error;
