@@ -80,6 +80,7 @@ static double pairs_two(void)
 int main(void)
 {
 	static const char *const name[3] = { "alloc-0", "alloc-9", "alloc-2t" };
+	static const double target[3] = { 1.5, 1.5, 1.15 };
 	double v[3][BENCH_ROUNDS], c[3][BENCH_ROUNDS], r[3][BENCH_ROUNDS];
 	static uint32_t frame[BATCH];
 
@@ -98,8 +99,12 @@ int main(void)
 			r[k][i] = v[k][i] / c[k][i];
 	}
 	for (int k = 0; k < 3; k++)
-		bench_row(name[k], bench_median(v[k], BENCH_ROUNDS), "ns",
-			  bench_median(c[k], BENCH_ROUNDS), bench_median(r[k], BENCH_ROUNDS));
+		bench_row(&(struct bench_result){ .name = name[k],
+						  .unit = "ns",
+						  .value = bench_median(v[k], BENCH_ROUNDS),
+						  .control = bench_median(c[k], BENCH_ROUNDS),
+						  .ratio = bench_median(r[k], BENCH_ROUNDS),
+						  .target = target[k] });
 	blocks_finish(&blocks);
 	return 0;
 }

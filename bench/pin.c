@@ -125,6 +125,9 @@ int main(void)
 {
 	double v[4][BENCH_ROUNDS], c[4][BENCH_ROUNDS], r[4][BENCH_ROUNDS];
 	static const char *const name[4] = { "pin", "pin-2t", "read-section", "folio" };
+	static const double target[4] = { 0.16, 1.1, 1, 0 };
+	static const enum bench_aim aim[4] = { BENCH_AT_MOST, BENCH_AT_MOST, BENCH_MORE,
+					       BENCH_NO_TARGET };
 	struct quire_owner *owner;
 	struct quire *q;
 	char *p;
@@ -151,8 +154,13 @@ int main(void)
 			r[k][i] = v[k][i] / c[k][i];
 	}
 	for (int k = 0; k < 4; k++)
-		bench_row(name[k], bench_median(v[k], BENCH_ROUNDS), "ns",
-			  bench_median(c[k], BENCH_ROUNDS), bench_median(r[k], BENCH_ROUNDS));
+		bench_row(&(struct bench_result){ .name = name[k],
+						  .unit = "ns",
+						  .value = bench_median(v[k], BENCH_ROUNDS),
+						  .control = bench_median(c[k], BENCH_ROUNDS),
+						  .ratio = bench_median(r[k], BENCH_ROUNDS),
+						  .target = target[k],
+						  .aim = aim[k] });
 	quire_folio_put(folio);
 	return quire_destroy(q) ? 1 : 0;
 }

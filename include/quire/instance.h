@@ -65,6 +65,27 @@ QUIRE_EXPORT int quire_destroy(struct quire *quire);
 QUIRE_EXPORT size_t quire_reclaim(struct quire *quire);
 
 /*
+ * Gives memory that nobody uses back to the system: blocks of 512 free frames are punched out of
+ * the memory file, those at the end of the arena first, until it was bytes bytes or a little more
+ * (whole blocks; QUIRE_MAX: all there is). The address space stays, and the blocks stay free:
+ * whoever gets their frames next finds zeroes, at the price of page faults. Returns how many bytes
+ * that was, by what the memory file had there, swapped memory included; 0 is no error.
+ *
+ * Only free blocks: execute a plan before, so that there are more of them (QUIRE_GOAL_RUNS, .frames
+ * = 512). What was freed or moved away from and a reader or a pin may still see is not free, nor is
+ * what an owner keeps, nor, as long as it runs, what a plan works on. The same holds for what is
+ * registered with the kernel or a device (io_uring's fixed buffers): their pages would stay with
+ * it, and new ones would come to the file. So whoever registers memory registers folios, and keeps
+ * them pinned as long.
+ *
+ * From any thread, while everything goes on. A block is in use while it is punched, one at a time:
+ * for that moment nobody is given its frames, not even where there are no others.
+ * -EINVAL  no quire     -ENXIO  in a child of fork()
+ * or what lseek, fallocate answered, if nothing was given back by then; nothing else was changed
+ */
+QUIRE_EXPORT int64_t quire_give_back(struct quire *quire, uint64_t bytes);
+
+/*
  * Counters: X(name, what it counts). Those of reasons are an array in struct quire_stats.
  */
 #define QUIRE_COUNTERS(X)                                                                          \
@@ -90,7 +111,8 @@ QUIRE_EXPORT size_t quire_reclaim(struct quire *quire);
 	X(runs, "runs obtained by plans")                                                          \
 	X(stuck_readers, "waits for readers that ended at a deadline")                             \
 	X(op_frame_get, "calls of frame_get ops")                                                  \
-	X(op_frame_put, "calls of frame_put ops")
+	X(op_frame_put, "calls of frame_put ops")                                                  \
+	X(given_back_bytes, "bytes given back to the system")
 
 struct quire_stats {
 	size_t size; /* sizeof(struct quire_stats) */

@@ -14,6 +14,14 @@
  * best fit. lower_bound is the sum of what lives in the k cheapest feasible windows, where k is
  * the number of windows planned: no method that empties k windows can move less. The plan meets
  * it unless alignment leaves a cheap window out; the difference is alignment_extra_bytes.
+ *
+ * A range is a goal whose windows the caller names: its blocks of 512 frames, each a window, all of
+ * them to be emptied. Folios never stand across the edge of a block, so only whole blocks make a
+ * range. Nothing moves from one part of the range to another: places are outside, also of
+ * the blocks of it that are free. A block in which something is known to stay is left as it is, the
+ * others are emptied all the same. lower_bound is everything that lives in the range, what stays
+ * included: no method that empties it can move less; bytes is less than that by what stays, and
+ * alignment_extra_bytes is 0.
  */
 #ifndef QUIRE_PLAN_H
 #define QUIRE_PLAN_H
@@ -25,21 +33,29 @@ extern "C" {
 #endif
 
 enum quire_goal_kind {
-	QUIRE_GOAL_RUNS = 1, /* count aligned runs of frames frames, free all at once */
+	QUIRE_GOAL_RUNS = 1,  /* count aligned runs of frames frames, free all at once */
+	QUIRE_GOAL_RANGE = 2, /* the frames from first on, free all at once */
 };
 
 struct quire_goal {
 	size_t size;
 	enum quire_goal_kind kind;
-	uint32_t frames; /* a power of two, 512 to 2^18 */
-	uint64_t count;	 /* 1 or more; QUIRE_MAX: as many as there can be */
+	/*
+	 * RUNS: a power of two, 512 to 2^18. RANGE: how many, a multiple of 512, not 0, no more
+	 * than the arena has behind first.
+	 */
+	uint32_t frames;
+	uint64_t count;		  /* RUNS: 1 or more; QUIRE_MAX: as many as can be. RANGE: 0 */
+	struct quire_frame first; /* RANGE: a multiple of 512. RUNS: 0, which is what is left out */
+	uint32_t flags;		  /* must be 0 */
 };
 #define QUIRE_GOAL(...)                                                                            \
 	(&(const struct quire_goal){ .size = sizeof(struct quire_goal), __VA_ARGS__ })
 
 struct quire_plan_info {
 	size_t size;
-	uint64_t runs;			/* windows planned, those already free among them */
+	uint64_t runs;			/* windows planned, those already free among them;
+					 * of a range, blocks, here and below */
 	uint64_t runs_free;		/* of these, free already */
 	uint64_t feasible;		/* windows in which nothing is known to stay */
 	uint64_t folios;		/* folios to move */
@@ -54,7 +70,7 @@ struct quire_plan_info {
  */
 struct quire_result {
 	size_t size;
-	uint64_t obtained;	/* runs that were free when it ended */
+	uint64_t obtained;	/* runs, of a range blocks, that were free when it ended */
 	uint64_t bytes_planned; /* of the plan as it was at the start */
 	uint64_t bytes_moved;
 	uint64_t bytes_recopied; /* copied for nothing, the move failing afterwards */
@@ -108,11 +124,13 @@ QUIRE_EXPORT int quire_plan_info(const struct quire_plan *plan, struct quire_pla
 /*
  * Executes a plan, once. budget NULL: mode SYNC, no limit but the quire's deadline for each folio.
  * result may be NULL. Windows are closed to allocation meanwhile, as far as frames are left
- * elsewhere; runs obtained are ordinary free memory when it returns.
+ * elsewhere; runs obtained are ordinary free memory when it returns. A range is closed as a whole,
+ * from the start to the end, or not at all: where another plan has a block of it, -EBUSY, and
+ * nothing moves. What stays is looked for anew once it is closed.
  *  0           the goal is met, also where the budget ended just then; with QUIRE_MAX:
  *              everything that could be done was
- *  -EBUSY      fewer runs than asked for: quire_plan_blocker() says who
- *  -ENOSPC     fewer runs than asked for: no aligned place left
+ *  -EBUSY      fewer runs than asked for, a range not free: quire_plan_blocker() says who
+ *  -ENOSPC     the same, and no aligned place is left for what lives there
  *  -ETIMEDOUT, -EDQUOT  the budget's time, its bytes were used up    -ECANCELED  by progress
  *  -EALREADY   executed before     -EDEADLK  in an op or a read section     -ENOMEM
  *  -EINVAL     no plan, a size of 0, a wrong mode     -ENXIO  in a child of fork()
@@ -125,7 +143,8 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_plan_execute(struct quire_plan *plan,
 /*
  * Who stands in the way: before an execution, what is known to stay; after it, what did. One entry
  * for each folio that stays, in the order of their frames; where no folio keeps a window (a reader,
- * another plan) one for the window, with folio NULL. Valid until the plan is executed or destroyed.
+ * another plan) one for the window, with folio NULL. Of a range only what is in it. Valid until the
+ * plan is executed or destroyed.
  */
 QUIRE_EXPORT size_t quire_plan_blockers(const struct quire_plan *plan);
 QUIRE_EXPORT const struct quire_blocker *quire_plan_blocker(const struct quire_plan *plan,

@@ -78,6 +78,45 @@ static void learn(struct execution *x, struct plan_window *w, const struct quire
 
 /* --- claims and reservations --- */
 
+/*
+ * A range is closed before anything else, blocks in which something stays too, so that no place is
+ * in it, and stays so until the end, also while windows are chosen anew.
+ */
+static int close_range(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+	struct quire_blocker who;
+	struct node_block block;
+
+	if (!plan->is_range)
+		return 0;
+	plan->closed = !node_claim(x->q->node, plan->from, plan->end - plan->from, plan);
+	/* All of it is wanted, so what has gone since the plan was made is not in the way. */
+	if (plan->closed)
+		return plan_compute(plan);
+	/* Named, though whoever has it may be gone by now. */
+	for (uint32_t b = plan->from; b < plan->end; b++) {
+		node_look(x->q->node, b, &block);
+		if (!block.claim && b + 1 < plan->end)
+			continue;
+		plan_blocker_at(plan, block.claim ? b : plan->from, QUIRE_REASON_CLAIMED, &who);
+		(void)plan_learn(plan, &who);
+		record_stays(plan, &who);
+		count_not_moved(x->q, QUIRE_REASON_CLAIMED);
+		break;
+	}
+	return -EBUSY;
+}
+
+static void open_range(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+
+	if (plan->closed)
+		node_unclaim(x->q->node, plan->from, plan->end - plan->from, plan);
+	plan->closed = false;
+}
+
 static void claim(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
@@ -131,7 +170,7 @@ static void unclaim(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
 
-	for (size_t i = 0; i < plan->chosen_count; i++)
+	for (size_t i = 0; i < plan->chosen_count && !plan->is_range; i++)
 		if (plan->chosen[i].claimed)
 			node_unclaim(x->q->node, first_block(x, &plan->chosen[i]),
 				     plan->blocks_each, plan);
@@ -577,10 +616,17 @@ static void run_rounds(struct execution *x)
 
 static uint64_t count_free(const struct execution *x)
 {
+	const struct quire_plan *plan = x->plan;
+	struct node_block block;
 	uint64_t n = 0;
 
-	for (size_t i = 0; i < x->plan->chosen_count; i++)
-		n += x->plan->chosen[i].claimed && window_is_free(x, &x->plan->chosen[i]);
+	/* Of a range, those as well of which it was thought that something stays. */
+	for (uint32_t b = plan->from; plan->closed && b < plan->end; b++) {
+		node_look(x->q->node, b, &block);
+		n += block.free == QUIRE_BLOCK_FRAMES;
+	}
+	for (size_t i = 0; i < plan->chosen_count && !plan->is_range; i++)
+		n += plan->chosen[i].claimed && window_is_free(x, &plan->chosen[i]);
 	return n;
 }
 
@@ -667,13 +713,16 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 		return error;
 	plan->executed = true;
 	record_started(plan, x.budget.mode);
-	error = execute(&x);
+	error = close_range(&x);
+	if (!error)
+		error = execute(&x);
 	if (x.m.moved)
 		(void)folios_settle(x.q, os_clock_ns() + SETTLE_NS);
-	if (!x.plan->chosen_count || !plan->chosen[0].claimed)
+	if (!plan->is_range && (!plan->chosen_count || !plan->chosen[0].claimed))
 		claim(&x);
 	x.r.obtained = count_free(&x);
 	unclaim(&x);
+	open_range(&x);
 	report(&x);
 	mover_finish(&x.m);
 	count(x.q, runs, x.r.obtained);

@@ -35,14 +35,18 @@ static void survey_finish(struct survey *s)
 
 static int add_blocker(struct survey *s, const struct quire_blocker *who)
 {
-	struct quire_blocker *grown =
-		mem_grow(s->blocker, &s->blocker_capacity, s->blocker_count + 1, sizeof(*grown));
+	uint32_t window = who->frame.n / QUIRE_BLOCK_FRAMES / s->plan->blocks_each;
+	struct quire_blocker *grown;
 
+	/* What stays elsewhere is not in the way of a range. */
+	if (s->plan->is_range && !plan_in_range(s->plan, window))
+		return 0;
+	grown = mem_grow(s->blocker, &s->blocker_capacity, s->blocker_count + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	s->blocker = grown;
 	s->blocker[s->blocker_count++] = *who;
-	s->window[who->frame.n / QUIRE_BLOCK_FRAMES / s->plan->blocks_each].feasible = false;
+	s->window[window].feasible = false;
 	return 0;
 }
 
@@ -225,6 +229,11 @@ static int check_pool(struct survey *s, struct quire_frame frame)
 	return add_blocker(s, &who);
 }
 
+bool plan_in_range(const struct quire_plan *plan, uint32_t window)
+{
+	return plan->is_range && window >= plan->from && window < plan->end;
+}
+
 bool plan_pool_keeps(const struct quire_plan *plan, uint32_t window)
 {
 	struct node_block block;
@@ -242,6 +251,7 @@ static int survey_block(struct survey *s, uint32_t b)
 {
 	struct choose_window *w = &s->window[b / s->plan->blocks_each];
 	struct node_block *block = &s->block[b];
+	bool in_range = plan_in_range(s->plan, b / s->plan->blocks_each);
 	unsigned i = 0;
 	int error = 0;
 
@@ -249,7 +259,8 @@ static int survey_block(struct survey *s, uint32_t b)
 	if (block->claim && block->claim != s->plan)
 		/* Another plan's: neither a goal nor a destination. Named once a window. */
 		return w->feasible ? add_blocker_at(s, b, QUIRE_REASON_CLAIMED) : 0;
-	for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
+	/* A range offers no place, whether it can be emptied or not. */
+	for (unsigned j = 0; j < CHOOSE_ORDERS && !in_range; j++)
 		w->slots[j] += bits_count_clear(&block->used, j);
 	while (i < QUIRE_BLOCK_FRAMES && !error) {
 		struct quire_frame frame = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
@@ -308,6 +319,16 @@ static int survey_short_pins(struct survey *s)
 	return error;
 }
 
+/* Was this said of its window by the look itself? */
+static bool is_named(const struct survey *s, const struct quire_blocker *who)
+{
+	for (size_t i = 0; i < s->blocker_count; i++)
+		if (!s->blocker[i].folio && s->blocker[i].why == who->why &&
+		    s->blocker[i].frame.n == who->frame.n)
+			return true;
+	return false;
+}
+
 /* Windows of which an execution found out that something other than a folio keeps them. */
 static int survey_learned(struct survey *s)
 {
@@ -315,7 +336,7 @@ static int survey_learned(struct survey *s)
 	int error = 0;
 
 	for (size_t i = 0; i < plan->learned_count && !error; i++)
-		if (!plan->learned[i].folio)
+		if (!plan->learned[i].folio && !is_named(s, &plan->learned[i]))
 			error = add_blocker(s, &plan->learned[i]);
 	return error;
 }
@@ -340,7 +361,7 @@ static int survey(struct quire_plan *plan, struct survey *s)
 	s->window = mem_zalloc(s->windows, sizeof(*s->window));
 	if (!s->block || !s->window || hazards_gather(&s->hazards))
 		error = -ENOMEM;
-	for (uint32_t w = 0; !error && w < plan->windows; w++)
+	for (uint32_t w = plan->from; !error && w < plan->end; w++)
 		s->window[w].feasible = true;
 	for (uint32_t b = 0; !error && b < blocks; b++)
 		error = survey_block(s, b);
@@ -425,6 +446,7 @@ static int place_moves(struct quire_plan *plan, const struct survey *s)
 		const struct node_block *block = &s->block[b];
 
 		if (s->window[b / plan->blocks_each].chosen ||
+		    plan_in_range(plan, b / plan->blocks_each) ||
 		    (block->claim && block->claim != plan))
 			continue;
 		error = add_places(&places, &block->used, b);
@@ -442,6 +464,25 @@ static int place_moves(struct quire_plan *plan, const struct survey *s)
 	}
 	places_finish(&places);
 	return error;
+}
+
+static bool is_free(const struct quire_plan *plan, const struct survey *s, uint32_t window)
+{
+	for (uint32_t b = 0; b < plan->blocks_each; b++)
+		if (bits_count_clear(&s->block[window * plan->blocks_each + b].used, 0) !=
+		    QUIRE_BLOCK_FRAMES)
+			return false;
+	return true;
+}
+
+/* Frames of all that lives in a range: whoever empties it moves that much. */
+static uint64_t frames_in_range(const struct quire_plan *plan, const struct survey *s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t w = plan->from; w < plan->end; w++)
+		n += s->window[w].cost;
+	return n;
 }
 
 static int choose(struct quire_plan *plan, struct survey *s)
@@ -468,7 +509,7 @@ static int choose(struct quire_plan *plan, struct survey *s)
 
 		if (!w->chosen)
 			continue;
-		plan->info.runs_free += w->slots[0] == plan->goal.frames;
+		plan->info.runs_free += is_free(plan, s, order[i]);
 		chosen[plan->chosen_count++] =
 			(struct plan_window){ .number = order[i], .cost = w->cost };
 	}
@@ -482,8 +523,10 @@ static int choose(struct quire_plan *plan, struct survey *s)
 	plan->info.no_place = r.no_place;
 	plan->info.folios = plan->move_count;
 	plan->info.bytes = r.frames * QUIRE_FRAME_BYTES;
-	plan->info.lower_bound_bytes = r.lower_bound * QUIRE_FRAME_BYTES;
-	plan->info.alignment_extra_bytes = plan->info.bytes - plan->info.lower_bound_bytes;
+	plan->info.lower_bound_bytes =
+		(plan->is_range ? frames_in_range(plan, s) : r.lower_bound) * QUIRE_FRAME_BYTES;
+	if (!plan->is_range)
+		plan->info.alignment_extra_bytes = plan->info.bytes - plan->info.lower_bound_bytes;
 	return error ? error : place_moves(plan, s);
 }
 
@@ -550,9 +593,43 @@ struct plan_move *plan_find_move(struct quire_plan *plan, uint32_t src)
 	return &plan->move[low];
 }
 
+/* What a goal says, checked, into the plan. 0 or -EINVAL. */
+static int set_goal(struct quire_plan *plan, struct quire *q, const struct quire_goal *goal)
+{
+	uint32_t blocks = node_blocks(q->node), first = goal->first.n / QUIRE_BLOCK_FRAMES;
+	uint32_t range = goal->frames / QUIRE_BLOCK_FRAMES;
+
+	plan->q = q;
+	plan->goal = *goal;
+	if (goal->flags)
+		return -EINVAL;
+	if (goal->kind == QUIRE_GOAL_RANGE) {
+		if (goal->count || goal->first.n % QUIRE_BLOCK_FRAMES || !range ||
+		    goal->frames % QUIRE_BLOCK_FRAMES || first >= blocks || range > blocks - first)
+			return -EINVAL;
+		plan->is_range = true;
+		plan->blocks_each = 1;
+		plan->windows = blocks;
+		plan->from = first;
+		plan->end = first + range;
+		/* From here on it is so many runs of one block. */
+		plan->goal.frames = QUIRE_BLOCK_FRAMES;
+		plan->goal.count = range;
+		return 0;
+	}
+	if (goal->kind != QUIRE_GOAL_RUNS || !goal->count || goal->first.n ||
+	    goal->frames < QUIRE_BLOCK_FRAMES || goal->frames > WINDOW_FRAMES_MAX ||
+	    (goal->frames & (goal->frames - 1)))
+		return -EINVAL;
+	plan->blocks_each = goal->frames / QUIRE_BLOCK_FRAMES;
+	plan->windows = blocks / plan->blocks_each;
+	plan->end = plan->windows;
+	return 0;
+}
+
 int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct quire_plan **result)
 {
-	struct quire_plan *plan;
+	struct quire_plan made = { 0 }, *plan;
 	struct quire_goal g;
 	struct thread *t;
 	int error;
@@ -560,10 +637,7 @@ int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct qui
 	if (!result)
 		return -EINVAL;
 	*result = NULL;
-	if (!q || sized_copy(&g, sizeof(g), goal))
-		return -EINVAL;
-	if (g.kind != QUIRE_GOAL_RUNS || !g.count || g.frames < QUIRE_BLOCK_FRAMES ||
-	    g.frames > WINDOW_FRAMES_MAX || (g.frames & (g.frames - 1)))
+	if (!q || sized_copy(&g, sizeof(g), goal) || set_goal(&made, q, &g))
 		return -EINVAL;
 	if (q->forked)
 		return -ENXIO;
@@ -575,11 +649,8 @@ int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct qui
 	plan = mem_zalloc(1, sizeof(*plan));
 	if (!plan)
 		return -ENOMEM;
+	*plan = made;
 	pthread_mutex_init(&plan->lock, NULL);
-	plan->q = q;
-	plan->goal = g;
-	plan->blocks_each = g.frames / QUIRE_BLOCK_FRAMES;
-	plan->windows = node_blocks(q->node) / plan->blocks_each;
 	fetch_add(&q->plans, 1u);
 	error = plan_compute(plan);
 	record_planned(plan, error);

@@ -34,6 +34,9 @@ struct quire_plan {
 	struct quire_goal goal;
 	uint32_t blocks_each; /* blocks a window */
 	uint32_t windows;     /* of the arena, whole ones */
+	uint32_t from, end;   /* windows that may be emptied: all, or those of a range */
+	bool is_range;	      /* closed as a whole while it is executed; no place is in it */
+	bool closed;	      /* it is */
 	bool executed;
 	struct quire_plan_info info;
 
@@ -67,6 +70,7 @@ struct quire_plan {
  * the plan may have no windows.
  */
 int plan_compute(struct quire_plan *plan);
+bool plan_in_range(const struct quire_plan *plan, uint32_t window);
 /* Does what keeps window w from being free consist of empty frames of owners alone? */
 bool plan_pool_keeps(const struct quire_plan *plan, uint32_t window);
 /* Makes only blocker anew. */

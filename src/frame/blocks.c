@@ -557,7 +557,9 @@ int blocks_init(struct blocks *b, uint32_t n)
 	for (unsigned l = 0; l < BLOCK_LISTS; l++, at += list)
 		b->list[l] = (uint64_t *)(void *)at;
 	b->slot = (struct block_slot *)(void *)at;
-	b->line = (uint8_t *)(b->slot + BLOCK_SLOTS);
+	at += BLOCK_SLOTS * sizeof(*b->slot);
+	b->from = (size_t *)(void *)at;
+	b->line = (uint8_t *)at + 64;
 	for (uint32_t i = 0; i < n; i++)
 		b->list[LIST_EMPTY][i / 64] |= 1ull << (i % 64);
 	return 0;

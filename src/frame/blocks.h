@@ -56,8 +56,8 @@ struct blocks {
 	uint32_t *state;
 	const void **claim; /* whose plan keeps allocations out, or NULL */
 	uint64_t *list[BLOCK_LISTS];
-	size_t from[BLOCK_LISTS]; /* a hint: the first word with a mark */
-	void *memory;		  /* of all of these */
+	size_t *from; /* of each list a hint: the first word with a mark; a cache line of its own */
+	void *memory; /* of all of these */
 	uint64_t bytes;
 	struct block_slot *slot;
 	uint8_t *line; /* of each cache line of states: the slot + 1 that has homes there, or 0 */

@@ -209,6 +209,31 @@ void node_look(struct node *node, uint32_t block, struct node_block *out)
 	pthread_mutex_unlock(&node->lock);
 }
 
+int64_t node_give_back(struct node *node, uint32_t block)
+{
+	uint64_t offset = (uint64_t)block * OS_BLOCK_BYTES;
+	uint32_t frame = block * QUIRE_BLOCK_FRAMES;
+	int64_t bytes;
+	int error;
+
+	/* A look first, so that what is of no use is in nobody's way. */
+	if (blocks_free_of(&node->blocks, block) != QUIRE_BLOCK_FRAMES ||
+	    blocks_is_claimed(&node->blocks, block))
+		return 0;
+	bytes = os_file_data(node->fd, offset, OS_BLOCK_BYTES);
+	if (bytes <= 0)
+		return bytes;
+	/* Claims keep out only who can go elsewhere; having all frames keeps everybody out. */
+	if (blocks_alloc_at(&node->blocks, NODE_BLOCK_ORDER, BLOCK_MOVABLE, frame))
+		return 0;
+	SYNC_POINT("shrink:taken", node);
+	bytes = os_file_data(node->fd, offset, OS_BLOCK_BYTES);
+	error = bytes > 0 ? os_punch(node->fd, offset, OS_BLOCK_BYTES) : 0;
+	SYNC_POINT("shrink:punched", node);
+	blocks_free(&node->blocks, NODE_BLOCK_ORDER, frame);
+	return error ? error : bytes;
+}
+
 const char *node_validate(struct node *node)
 {
 	const char *wrong = blocks_validate(&node->blocks);

@@ -86,6 +86,13 @@ int node_claim(struct node *node, uint32_t first, uint32_t n, const void *who);
 /* Lets them in again; blocks that are not who's stay as they are. */
 void node_unclaim(struct node *node, uint32_t first, uint32_t n, const void *who);
 
+/*
+ * Gives the memory of a block back to the system, if nobody has a frame of it and no plan works on
+ * it; the block is in use meanwhile. Returns the bytes that it had, 0 if it had none or is not
+ * free, or -errno.
+ */
+int64_t node_give_back(struct node *node, uint32_t block);
+
 void node_look(struct node *node, uint32_t block, struct node_block *out);
 
 /* NULL, or which of the invariants above does not hold. When nothing else runs. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "os/os.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
@@ -79,6 +80,43 @@ int os_map_file(int fd, uint64_t bytes, void **address)
 	/* Best effort: without it a child of fork() shares the arena instead of having none. */
 	(void)madvise(aligned, bytes, MADV_DONTFORK);
 	*address = aligned;
+	return 0;
+}
+
+int64_t os_file_data(int fd, uint64_t offset, uint64_t bytes)
+{
+	OS_KEEP_ERRNO;
+	off_t end = (off_t)(offset + bytes), at = (off_t)offset;
+	int error = os_fail("os:data");
+	int64_t n = 0;
+
+	if (error)
+		return error;
+	for (;;) {
+		off_t data = lseek(fd, at, SEEK_DATA);
+
+		if (data < 0 && errno != ENXIO)
+			return -errno;
+		if (data < 0 || data >= end) /* none from here on */
+			return n;
+		at = lseek(fd, data, SEEK_HOLE);
+		if (at < 0)
+			return -errno;
+		if (at >= end)
+			return n + (end - data);
+		n += at - data;
+	}
+}
+
+int os_punch(int fd, uint64_t offset, uint64_t bytes)
+{
+	OS_KEEP_ERRNO;
+	int error = os_fail("os:punch");
+
+	if (error)
+		return error;
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes))
+		return -errno;
 	return 0;
 }
 

@@ -55,6 +55,18 @@ void os_close(int fd);
  */
 int os_map_file(int fd, uint64_t bytes, void **address);
 
+/*
+ * How many bytes of memory the file has from offset on, in bytes bytes: resident or swapped out,
+ * but no holes. Before: multiples of the page size, inside of the file.  After: that, or -errno.
+ */
+int64_t os_file_data(int fd, uint64_t offset, uint64_t bytes);
+/*
+ * Makes a hole there: its memory goes back to the system, and whoever touches a mapping of it next
+ * finds zeroes. Before: as above, and nobody needs the content.  After: 0, or -errno and some of it
+ * may be a hole.
+ */
+int os_punch(int fd, uint64_t offset, uint64_t bytes);
+
 /* Address space for tables: zeroes, private, memory only where it is touched. 0 or -errno. */
 int os_reserve(uint64_t bytes, void **address);
 /* Before: exactly what os_map_file or os_reserve gave. Cannot fail then. */

@@ -590,9 +590,31 @@ static void test_HC6_detach_waits_for_the_free_of_an_isolated_folio(void **state
 	one_end_freed(&g.o);
 }
 
+/* An isolation that was refused, for now or for good, keeps no detach waiting. */
+static void test_HA1_a_refusal_keeps_no_detach(void **state)
+{
+	static const int answers[] = { -EPERM, -EAGAIN };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(answers); i++) {
+		struct one o;
+
+		one_start(&o, OP_ALL);
+		o.p.isolate_says = SCRIPT(answers[i]);
+		assert_int_equal(move_folio(o.it.folio, QUIRE_ASYNC, 0).code, answers[i]);
+		assert_int_equal(o.p.isolates, 1);
+		assert_int_equal(quire_owner_detach(o.p.owner, 1, NULL), 0);
+		drop(&o.it);
+		assert_int_equal(o.p.frees, 0); /* it is told nothing any more */
+		assert_int_equal(quire_owner_destroy(o.p.owner), 0);
+		end_quire(o.q);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_HA1_a_refusal_keeps_no_detach),
 		TEST(test_HA1_detach_waits_for_the_op_that_runs),
 		TEST(test_HA1_detach_names_the_op_at_its_deadline),
 		TEST(test_HA1_detach_that_comes_to_its_end_at_the_deadline),

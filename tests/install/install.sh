@@ -134,6 +134,26 @@ for compiler in "gcc -std=c11 c" "clang -std=c11 c" "g++ -std=c++11 cc" "clang++
 	fi
 done
 
+# Every exported function has its manual page, be it by a link.
+manual_pages() {
+	wrong=0
+	man3=$(find "$root" -type d -name man3)
+	for name in $(sed -n '/^\.Nm /s/^\.Nm \([^ ]*\).*/\1/p' "$top"/man/*.3); do
+		[ -f "$man3/$name.3" ] || {
+			echo "no $name.3"
+			wrong=1
+		}
+	done
+	for name in $(exported | sed '/^quire_.*[^_]$/!d'); do
+		[ -f "$man3/$name.3" ] || {
+			echo "no $name.3"
+			wrong=1
+		}
+	done
+	return $wrong
+}
+check "every exported function has its manual page" manual_pages
+
 # The consumers.
 consume() { # compiler standard source libraries
 	# shellcheck disable=SC2086 # lists of words

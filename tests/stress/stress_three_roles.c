@@ -5,7 +5,8 @@
  *	mutators  make folios, write them under pins, check them, hold long pins and references,
  *	          drop them; each slot of the table is one mutator's at a time (its lock)
  *	readers   find folios in the table and read them in sections, without any lock
- *	movers    plans with random goals and budgets; single folios from the table
+ *	movers    plans with random goals and budgets, of ranges too; single folios from the table;
+ *	          and they give back what is free
  *
  * Every word of a folio's content is its cookie: slot, generation, and where the word stands. What
  * must hold while all of it runs: no reader and no mutator ever sees a word of another slot or
@@ -424,17 +425,30 @@ static void move_some(struct table *t, struct worker *w)
 	}
 }
 
+static struct quire_goal any_goal(struct worker *w)
+{
+	struct quire_goal goal = { .size = sizeof(goal) };
+	uint32_t first = (uint32_t)(prng(&w->rng) % BLOCKS);
+
+	goal.kind = prng(&w->rng) % 2 ? QUIRE_GOAL_RUNS : QUIRE_GOAL_RANGE;
+	if (goal.kind == QUIRE_GOAL_RUNS) {
+		goal.frames = 512;
+		goal.count = prng(&w->rng) % 2 ? QUIRE_MAX : 1 + prng(&w->rng) % 8;
+	} else {
+		goal.first = quire_frame(first * 512);
+		goal.frames = 512 * (1 + (uint32_t)(prng(&w->rng) % (BLOCKS - first)));
+	}
+	return goal;
+}
+
 static void plan_some(struct table *t, struct worker *w)
 {
 	struct quire_result r = { .size = sizeof(r) };
+	struct quire_goal goal = any_goal(w);
 	struct quire_plan *plan;
 	int code;
 
-	code = quire_plan_create(
-		t->q,
-		QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = 512,
-			   .count = prng(&w->rng) % 2 ? QUIRE_MAX : 1 + prng(&w->rng) % 8),
-		&plan);
+	code = quire_plan_create(t->q, &goal, &plan);
 	if (code) {
 		wrong("plan_create", (uint64_t)-code);
 		return;
@@ -456,6 +470,8 @@ static void plan_some(struct table *t, struct worker *w)
 	BUMP(&t->plans);
 	__atomic_fetch_add(&t->runs, r.obtained, __ATOMIC_RELAXED);
 	quire_plan_destroy(plan);
+	if (prng(&w->rng) % 2 && quire_give_back(t->q, prng(&w->rng) % (16 << 20)) < 0)
+		wrong("give_back", 0);
 }
 
 static void move_all(void *arg)
@@ -549,14 +565,15 @@ static void test_stress_three_roles(void **state)
 	assert_int_equal(t->wrong, 0);
 	printf("# stress: %llu folios, %llu moved, %llu put back, %llu freed isolated; "
 	       "%llu reads, %llu again, %llu dead; %llu plans, %llu runs; %llu pins waited, "
-	       "%llu spilled; 0 wrong\n",
+	       "%llu spilled; %llu MiB given back; 0 wrong\n",
 	       (unsigned long long)s.folios_created, (unsigned long long)s.moved,
 	       (unsigned long long)s.putbacks, (unsigned long long)s.freed_isolated,
 	       (unsigned long long)t->reads, (unsigned long long)t->read_retries,
 	       (unsigned long long)t->read_dead, (unsigned long long)t->plans,
 	       (unsigned long long)t->runs, (unsigned long long)s.pin_waits,
-	       (unsigned long long)s.spilled_pins);
+	       (unsigned long long)s.spilled_pins, (unsigned long long)s.given_back_bytes >> 20);
 	/* All three roles had their part. */
+	assert_true(s.given_back_bytes > 0);
 	assert_true(s.moved > 0 && t->reads > 0 && s.folios_created > SLOTS / 2);
 	end_quire(t->q);
 }

@@ -478,6 +478,15 @@ static void plan_four(struct scene *s)
 		0);
 }
 
+/* The first four blocks: nearly all of the small folios. */
+static void plan_range(struct scene *s)
+{
+	assert_int_equal(quire_plan_create(s->q,
+					   QUIRE_GOAL(.kind = QUIRE_GOAL_RANGE, .frames = 4 * 512),
+					   &s->plan),
+			 0);
+}
+
 static int run_plan_execute(struct scene *s)
 {
 	struct quire_result r = { .size = sizeof(r) };
@@ -492,12 +501,11 @@ static int run_plan_execute(struct scene *s)
 	return code;
 }
 
-static void test_undo_plan_execute(void **state)
+static void execute_edges(const char *name, void (*plan)(struct scene *s))
 {
 	uint64_t fired = 0, absorbed = 0;
 	struct scene s;
 
-	(void)state;
 	scene_start(&s);
 	for (uint64_t n = 1;; n++) {
 		bool hit;
@@ -505,7 +513,7 @@ static void test_undo_plan_execute(void **state)
 
 		assert_true(n < 10000);
 		scatter(&s);
-		plan_four(&s);
+		plan(&s);
 		quire_fault_arm_(NULL, n, -ENOMEM);
 		code = run_plan_execute(&s);
 		hit = quire_fault_disarm_();
@@ -517,14 +525,45 @@ static void test_undo_plan_execute(void **state)
 		fired++;
 		absorbed += code == 0;
 		scatter(&s);
-		plan_four(&s);
+		plan(&s);
 		assert_int_equal(run_plan_execute(&s), 0);
 		scene_check(&s);
 	}
 	scene_end(&s);
-	printf("# undo: %-22s %3llu edges with %s, %llu made good\n", "plan_execute",
+	printf("# undo: %-22s %3llu edges with %s, %llu made good\n", name,
 	       (unsigned long long)fired, strerror(ENOMEM), (unsigned long long)absorbed);
 	assert_true(fired > 20);
+}
+
+static void test_undo_plan_execute(void **state)
+{
+	(void)state;
+	execute_edges("plan_execute", plan_four);
+	execute_edges("plan_execute of a range", plan_range);
+}
+
+/* There is something to give: a block that was used. */
+static int run_give_back(struct scene *s)
+{
+	struct quire_folio *folio;
+	uint64_t before = stats_of(s->q).given_back_bytes;
+	int64_t n = quire_folio_create(s->without.owner, 9, &folio);
+
+	if (n)
+		return (int)n;
+	content_write(quire_pin(folio), 1, 512 * 4096);
+	quire_unpin(folio);
+	quire_folio_put(folio);
+	n = quire_give_back(s->q, QUIRE_MAX);
+	CHECK(stats_of(s->q).given_back_bytes - before == (n < 0 ? 0 : (uint64_t)n));
+	return n < 0 ? (int)n : 0;
+}
+
+static void test_undo_give_back(void **state)
+{
+	(void)state;
+	/* Absorbed: a barrier that fails, as above. */
+	visit(&(struct operation){ .name = "give_back", .run = run_give_back, .absorbs = true });
 }
 
 /* --- fences, and owners with frames of their own ------------------------------------------- */
@@ -746,6 +785,7 @@ int main(void)
 		TEST(test_undo_move_folios),
 		TEST(test_undo_plan_create),
 		TEST(test_undo_plan_execute),
+		TEST(test_undo_give_back),
 		TEST(test_undo_fence_create),
 		TEST(test_undo_fenced),
 		TEST(test_undo_frames_of_an_owner),

@@ -242,7 +242,7 @@ static void json_object_is_whole(void **state)
 	assert_string_equal(o.err, "");
 	all = json_loads(o.out, JSON_REJECT_DUPLICATES, &error);
 	assert_non_null(all);
-	assert_int_equal(json_object_size(all), 15);
+	assert_int_equal(json_object_size(all), 16);
 	assert_string_equal(json_string_value(get(all, "schema")), "quire-squeeze-1");
 	assert_string_equal(json_string_value(get(all, "verdict")), "PASS");
 	assert_int_equal(whole(all, "seed"), 7);
@@ -290,6 +290,7 @@ static void json_object_is_whole(void **state)
 	assert_int_equal(folios, whole(get(all, "layout"), "folios"));
 	assert_int_equal(json_object_size(get(all, "ring")), 5);
 	assert_true(json_is_null(get(all, "injected")));
+	assert_true(json_is_null(get(all, "shrunk")));
 	assert_int_equal(json_object_size(get(all, "reasons")), 1);
 	assert_int_equal(whole(get(all, "reasons"), "pinned long"), whole(all, "refusing"));
 

@@ -158,6 +158,23 @@ static void who_has_what(void **state)
 }
 
 /* gem has what was unmovable, and a tenth of the movable. */
+/* What is given back is gone from memory, by the kernel's count, and what lives is whole (PASS). */
+static void shrunk(void **state)
+{
+	json_t *all = pass("--pins 5"), *s;
+
+	(void)state;
+	assert_true(json_is_null(get(all, "shrunk")));
+	json_decref(all);
+	all = pass("--pins 5 --shrink");
+	s = get(all, "shrunk");
+	assert_true(whole(get(all, "quire"), "bytes_moved") > 0);
+	assert_true(whole(s, "given_back_bytes") >= whole(get(all, "quire"), "bytes_moved"));
+	assert_int_equal(whole(s, "resident_before_bytes") - whole(s, "resident_after_bytes"),
+			 whole(s, "given_back_bytes"));
+	json_decref(all);
+}
+
 static void unmovable_pages(void **state)
 {
 	json_t *all = pass("--pins 0 --refuse 0");
@@ -373,6 +390,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_lists),
 		cmocka_unit_test(who_has_what),
+		cmocka_unit_test(shrunk),
 		cmocka_unit_test(unmovable_pages),
 		cmocka_unit_test(verified_on_the_move),
 		cmocka_unit_test(nothing_of_theirs_moved),

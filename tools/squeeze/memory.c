@@ -104,3 +104,18 @@ uint64_t memory_available(const char *root)
 	}
 	return limit < available ? limit : available;
 }
+
+uint64_t memory_resident(void)
+{
+	uint64_t kib = 0;
+	char line[256];
+	FILE *f = fopen("/proc/self/status", "re");
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "RssShmem: %" SCNu64, &kib) == 1)
+			break;
+	fclose(f);
+	return kib << 10;
+}

@@ -10,6 +10,10 @@
 /* Bytes that this process may lock, or have the kernel pin; UINT64_MAX: any. */
 uint64_t memory_lockable(void);
 
+/* Bytes of shared memory that this process has in memory, by /proc/self/status; 0: it says nothing.
+ */
+uint64_t memory_resident(void);
+
 /*
  * Bytes that can be had without swapping, and within the limits of this process's control groups
  * (of both kinds); UINT64_MAX where nothing says. root: "", or a folder that has proc and sys.

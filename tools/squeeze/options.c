@@ -31,6 +31,7 @@ static const struct argp_option described[] = {
 	  "Make steps fail: copy:N, alloc:N, membarrier:N, membarrier:off, isolate:PCT, "
 	  "isolate:veto:PCT, migrate:eagain:N, migrate:busy:N, migrate:late:N",
 	  0 },
+	{ "shrink", 'k', NULL, 0, "Give the freed pages back to the system afterwards", 0 },
 	{ "map", 'm', "FILE", 0, "Write a picture of all blocks before and after, as PNG", 0 },
 	{ "json", 'j', NULL, 0, "Print one JSON object instead of the table", 0 },
 	{ "help", 'h', NULL, 0, "Print this", 0 },
@@ -142,6 +143,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return EINVAL;
 	case 'i':
 		return inject_parse(arg, &o->inject, p->error, sizeof(p->error)) ? 0 : EINVAL;
+	case 'k':
+		o->shrink = true;
+		return 0;
 	case 'j':
 		o->json = true;
 		return 0;

@@ -133,6 +133,16 @@ static void text_owners(const struct report *r)
 		printf("%-11s ring: no pages, RLIMIT_MEMLOCK allows none\n", "");
 }
 
+static void text_shrunk(const struct report *r)
+{
+	char given[TEXT], before[TEXT], after[TEXT];
+
+	if (r->shrunk)
+		printf("%-11s %s of free pages; %s were in memory, %s are\n", "given back",
+		       text_size(given, r->given_back), text_size(before, r->resident_before),
+		       text_size(after, r->resident_after));
+}
+
 /* What was made to fail, and how often it did. */
 static void text_inject(const struct report *r)
 {
@@ -241,6 +251,7 @@ void report_text(const struct report *r)
 	text_verified(r, "I/Os verified on the move", "ring", r->load.ios.overlapped);
 	text_owners(r);
 	text_load(r);
+	text_shrunk(r);
 	text_inject(r);
 	text_stays(r);
 	text_reasons(r);
@@ -346,6 +357,15 @@ static json_t *json_inject(const struct report *r)
 	return o;
 }
 
+static json_t *json_shrunk(const struct report *r)
+{
+	if (!r->shrunk)
+		return json_null();
+	return json_pack("{s:I, s:I, s:I}", "given_back_bytes", (json_int_t)r->given_back,
+			 "resident_before_bytes", (json_int_t)r->resident_before,
+			 "resident_after_bytes", (json_int_t)r->resident_after);
+}
+
 /* A file name may be any bytes; JSON is UTF-8. */
 static json_t *name(const char *file)
 {
@@ -375,7 +395,8 @@ int report_json(const struct report *r)
 			      "in_use", (json_int_t)r->in_use, "refusing", (json_int_t)r->refusing);
 	json_t *rest = json_pack(
 		"{s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o}, "
-		"s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:s}",
+		"s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:s}",
 		"without_owners", "runs", number(r->without.known, r->without.runs), "bytes_moved",
 		number(r->without.known, r->without.bytes), "quire", "runs",
 		number(ran, r->quire.runs), "bytes_moved", number(ran, r->quire.bytes),
@@ -392,7 +413,8 @@ int report_json(const struct report *r)
 		real(met, micro(&r->load.stalls, 0.999)), "stall_max_us",
 		real(met, 1e-3 * (double)r->load.stalls.max), "blockers", json_blockers(r),
 		"owners", json_owners(r), "ring", json_ring(r), "reasons", json_reasons(r),
-		"injected", json_inject(r), "verdict", verdicts[r->verdict]);
+		"injected", json_inject(r), "shrunk", json_shrunk(r), "verdict",
+		verdicts[r->verdict]);
 	int err = -ENOMEM;
 
 	if (o && rest && !json_object_update(o, rest) &&

@@ -389,6 +389,21 @@ static int run_without_owners(struct squeeze *s)
 	return err;
 }
 
+/* Whoever compares all bytes afterwards sees that nothing went that lives. */
+static void shrink(struct squeeze *s, struct arena *a)
+{
+	struct report *r = &s->report;
+	int64_t given;
+
+	r->resident_before = memory_resident();
+	given = quire_give_back(a->quire, QUIRE_MAX);
+	r->resident_after = memory_resident();
+	if (failed(s, "giving back", given < 0 ? (int)given : 0))
+		return;
+	r->shrunk = true;
+	r->given_back = (uint64_t)given;
+}
+
 static int move_under_load(struct squeeze *s, struct arena *a, struct load *load)
 {
 	struct quire_result result = { .size = sizeof(result) };
@@ -420,6 +435,8 @@ static int move_under_load(struct squeeze *s, struct arena *a, struct load *load
 		judge_blockers(&judge, plan);
 	quire_plan_destroy(plan);
 	judge_books(&judge);
+	if (s->options.shrink && r->quire.known)
+		shrink(s, a);
 	read_heat(s, a, s->after);
 	read_copies(s);
 	if (s->options.inject.any && r->quire.known)

@@ -57,14 +57,14 @@ struct movable_owner_ops {
 
 #define MOVABLE_OWNER_MAX_BATCH	4
 
+#ifdef CONFIG_MOVABLE_OWNER
+
 /* The owners that have been told of a batch. */
 struct movable_owner_batch {
 	unsigned int nr;
 	struct movable_owner *owners[MOVABLE_OWNER_MAX_BATCH];
 	unsigned int pages[MOVABLE_OWNER_MAX_BATCH];
 };
-
-#ifdef CONFIG_MOVABLE_OWNER
 
 DECLARE_STATIC_KEY_FALSE(movable_owner_key);
 
@@ -83,6 +83,11 @@ void __movable_owner_batch_begin(struct list_head *folios,
 				 struct movable_owner_batch *batch);
 void __movable_owner_batch_end(struct movable_owner_batch *batch);
 
+static inline void movable_owner_batch_init(struct movable_owner_batch *batch)
+{
+	batch->nr = 0;
+}
+
 static inline void movable_owner_batch_begin(struct list_head *folios,
 					     enum migrate_mode mode,
 					     struct movable_owner_batch *batch)
@@ -98,6 +103,9 @@ static inline void movable_owner_batch_end(struct movable_owner_batch *batch)
 }
 
 #else /* !CONFIG_MOVABLE_OWNER */
+
+struct movable_owner_batch {
+};
 
 static inline struct movable_owner *
 movable_owner_register(const struct movable_owner_ops *ops, void *private)
@@ -125,6 +133,10 @@ static inline void movable_owner_clear(struct page *page)
 
 static inline void movable_owner_ready(struct movable_owner *owner,
 				       struct page *page)
+{
+}
+
+static inline void movable_owner_batch_init(struct movable_owner_batch *batch)
 {
 }
 

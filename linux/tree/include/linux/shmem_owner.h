@@ -110,17 +110,6 @@ struct shmem_owner_ops {
 
 struct shmem_owner;
 
-/* The owners that have been told of a batch. */
-struct shmem_owner_batch {
-	unsigned int nr;
-	struct shmem_owner_span {
-		struct shmem_owner *owner;
-		struct address_space *mapping;
-		pgoff_t first, last;
-		unsigned int nr;
-	} spans[SHMEM_OWNER_MAX_BATCH];
-};
-
 /**
  * shmem_owner_register() - take part in what happens to a shmem file's folios
  * @file: from shmem_kernel_file_setup()
@@ -134,6 +123,17 @@ struct shmem_owner_batch {
 			       private)
 
 #ifdef CONFIG_SHMEM_OWNER
+
+/* The owners that have been told of a batch. */
+struct shmem_owner_batch {
+	unsigned int nr;
+	struct shmem_owner_span {
+		struct shmem_owner *owner;
+		struct address_space *mapping;
+		pgoff_t first, last;
+		unsigned int nr;
+	} spans[SHMEM_OWNER_MAX_BATCH];
+};
 
 DECLARE_STATIC_KEY_FALSE(shmem_owner_key);
 
@@ -198,6 +198,11 @@ static inline void shmem_owner_truncate(struct inode *inode, loff_t start,
 		__shmem_owner_truncate(inode, start, end);
 }
 
+static inline void shmem_owner_batch_init(struct shmem_owner_batch *batch)
+{
+	batch->nr = 0;
+}
+
 static inline void shmem_owner_batch_begin(struct list_head *folios,
 					   enum migrate_mode mode,
 					   struct shmem_owner_batch *batch)
@@ -213,6 +218,9 @@ static inline void shmem_owner_batch_end(struct shmem_owner_batch *batch)
 }
 
 #else /* !CONFIG_SHMEM_OWNER */
+
+struct shmem_owner_batch {
+};
 
 static inline int __shmem_owner_register(struct file *file,
 					 const struct shmem_owner_ops *ops,
@@ -268,6 +276,10 @@ static inline void shmem_owner_putback(struct folio *folio)
 
 static inline void shmem_owner_truncate(struct inode *inode, loff_t start,
 					loff_t end)
+{
+}
+
+static inline void shmem_owner_batch_init(struct shmem_owner_batch *batch)
 {
 }
 
