@@ -40,13 +40,18 @@ static int make_files(void **state)
 	spit(path("small.txt"), text, n);
 	count_types(text);
 	spit(path("full"), "200 9 1\n", 8);
+	n = 0;
+	for (unsigned b = 1; b <= 6; b++)
+		for (unsigned i = 0; i < 512; i += 16)
+			n += (size_t)snprintf(text + n, size - n, "%x 0 1\n", b * 512 + i);
+	spit(path("thin"), text, n);
 	free(text);
 	return 0;
 }
 
 static int remove_files(void **state)
 {
-	static const char *const names[] = { "small.txt", "full" };
+	static const char *const names[] = { "small.txt", "full", "thin" };
 
 	(void)state;
 	return folder_remove(names, sizeof(names) / sizeof(names[0]));
@@ -284,6 +289,22 @@ static void threads_share_a_file(void **state)
 	command_in_child = NULL;
 }
 
+/* The first page on the move may have an I/O at it that keeps everybody else out. */
+static void accesses_besides_io(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 32; seed++) {
+		struct outcome o = run("squeeze --owners ring --pins 60 --load 2 --seed %u "
+				       "--layout %s",
+				       seed, path("thin"));
+
+		if (o.status)
+			print_error("seed %u: %s%s", seed, o.out, o.err);
+		assert_int_equal(o.status, 0);
+		done(&o);
+	}
+}
+
 static rlim_t threads_allowed;
 
 /* A user who has no other threads, and reads the layout that is open already. */
@@ -375,6 +396,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nothing_of_theirs_moved),
 		cmocka_unit_test(memlock),
 		cmocka_unit_test(threads_share_a_file),
+		cmocka_unit_test(accesses_besides_io),
 		cmocka_unit_test(too_few_threads_for_io),
 #ifdef SYS_io_uring_setup
 		cmocka_unit_test(no_uring),

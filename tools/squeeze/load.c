@@ -34,6 +34,7 @@
 #define FULL 16u  /* one read in so many is of the whole page */
 #define TURNS 8u  /* accesses between two looks at jobs and I/Os */
 #define FIRST_NS 2000000000u
+#define ENDED_NS 2000000u
 #define NOTHING WATCH_NOTHING
 
 struct worker {
@@ -67,6 +68,7 @@ struct load {
 	unsigned running;    /* atomic */
 	int stop;	     /* atomic */
 	struct first access; /* an access met a folio on the move */
+	struct first ended;  /* and came to its end: nobody else was at the page */
 	struct first job;    /* a job was verified while one of gem's was */
 	struct first io;     /* an I/O was begun on one of ring's that was */
 	struct hints gem, ring, any;
@@ -166,6 +168,7 @@ static void end_access(struct worker *w, bool counts, uint64_t since)
 	if (!counts)
 		return;
 	w->sum.accesses++;
+	meet(&w->load->ended);
 	histogram_add(&w->sum.stalls, clock_ns() - since);
 }
 
@@ -432,6 +435,18 @@ static void await_first(struct first *f)
 		sched_yield();
 }
 
+/*
+ * An access gives up where a job or an I/O is at the page, and these can be there again and again.
+ * So each isolation waits a little, until one access has come to its end at any of those before.
+ */
+static void await_end(const struct first *f)
+{
+	uint64_t until = clock_ns() + ENDED_NS;
+
+	while (!__atomic_load_n(&f->met, __ATOMIC_RELAXED) && clock_ns() < until)
+		sched_yield();
+}
+
 /* Hook: a thing is on the move. In the mover's thread. */
 static void isolated(void *arg, size_t thing)
 {
@@ -453,6 +468,7 @@ static void isolated(void *arg, size_t thing)
 		break;
 	}
 	await_first(&load->access);
+	await_end(&load->ended);
 }
 
 int load_create(unsigned threads, struct load **load)
