@@ -134,25 +134,19 @@ for compiler in "gcc -std=c11 c" "clang -std=c11 c" "g++ -std=c++11 cc" "clang++
 	fi
 done
 
-# Every exported function has its manual page, be it by a link.
+# Every function has its manual page, be it by a link: the exported ones, and those of NAME sections.
 manual_pages() {
-	wrong=0
-	man3=$(find "$root" -type d -name man3)
-	for name in $(sed -n '/^\.Nm /s/^\.Nm \([^ ]*\).*/\1/p' "$top"/man/*.3); do
-		[ -f "$man3/$name.3" ] || {
-			echo "no $name.3"
-			wrong=1
-		}
-	done
-	for name in $(exported | sed '/^quire_.*[^_]$/!d'); do
-		[ -f "$man3/$name.3" ] || {
-			echo "no $name.3"
-			wrong=1
-		}
-	done
-	return $wrong
+	{
+		sed -n 's/^\.Nm \(quire_[^ ]*\).*/\1/p' "$top"/man/*.3
+		exported | grep '^quire_.*[^_]$'
+	} | sort -u >"$work/functions"
+	find "$root" -path '*/man3/*.3' -exec test -f '{}' ';' -print |
+		sed 's,.*/,,; s,\.3$,,' | sort -u >"$work/pages"
+	comm -23 "$work/functions" "$work/pages" >"$work/missing"
+	cat "$work/missing"
+	[ ! -s "$work/missing" ]
 }
-check "every exported function has its manual page" manual_pages
+check "every function has its manual page" manual_pages
 
 # The consumers.
 consume() { # compiler standard source libraries
