@@ -4,6 +4,7 @@
 #
 #	proto	function	its prototype, one space between tokens
 #	error	function	error number, in its comment or under its name in ERRORS
+#	op	name		the same of a pointer to a function in a structure
 #	macro	NAME
 #	field	name		of a structure; constants of enums are macros here
 #
@@ -48,8 +49,11 @@ function declared(s,   name)
 
 function field(s)
 {
-	if (match(s, /\(\*[a-z_]+\)/))
+	if (match(s, /\(\*[a-z_]+\)/)) {
+		print "op\t" substr(s, RSTART + 2, RLENGTH - 3) "\t" tokens(s)
+		match(s, /\(\*[a-z_]+\)/)
 		s = substr(s, RSTART + 2, RLENGTH - 3)
+	}
 	sub(/\[.*/, "", s)
 	if (!match(s, /[a-z0-9_]+[ \t\n]*$/))
 		return
@@ -181,6 +185,17 @@ function page_line(s,   n, i, w, mode)
 			arguments = arguments (arguments == "" ? "" : ",") s
 		} else if (s == ".Fc")
 			print "proto\t" name "\t" tokens(type " " name "(" arguments ")")
+		return
+	}
+	if (s ~ /^\.Ft /)
+		type = substr(s, 5)
+	if (sub(/^\.Fn \(\*/, "", s)) {
+		n = split(s, w, "\"")
+		sub(/\).*/, "", w[1])
+		arguments = w[2]
+		for (i = 4; i <= n; i += 2)
+			arguments = arguments "," w[i]
+		print "op\t" w[1] "\t" tokens(type " (*" w[1] ")(" arguments ")")
 		return
 	}
 	if (s !~ /^\./)

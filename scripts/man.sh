@@ -53,6 +53,7 @@ for header in include/quire/*.h include/quire/interfaces/*.h; do
 	[ "$header" = include/quire/abi.h ] && continue
 	in_both proto
 	in_both error
+	[ "$page" != man/quire_owner_ops.3 ] || in_both op
 	# fields: each has its place on the page
 	sed -n '/^field	/p' "$work/header" | sort -u >"$work/wanted"
 	sed -n '/^field	/p' "$work/said" | sort -u | comm -23 "$work/wanted" - >"$work/missing"
