@@ -69,6 +69,14 @@ static inline unsigned long pfn(int fd, unsigned int index)
 	return TELL(fd, TFO_PFN, .index = index).pfn;
 }
 
+/* Pages of an object that fills whole pageblocks, others having been put together before. */
+#define MANY 8192
+
+static inline void make_room(void)
+{
+	write_file("/proc/sys/vm/compact_memory", "1");
+}
+
 /*
  * An index whose page lies in a pageblock with as few pages of others as can
  * be: one that cannot be moved makes a contiguous allocation of any part fail.

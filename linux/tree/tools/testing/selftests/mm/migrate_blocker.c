@@ -232,11 +232,14 @@ static int test_W13_old_reason_is_forgotten(void)
 
 static int test_X33_contiguous_allocation_names_who(void)
 {
-	int fd = owned_object(2048);
-	unsigned int i = index_among_own(fd, 2048);
 	struct tfo_args a;
+	unsigned int i;
 	char place[40];
+	int fd;
 
+	make_room();
+	fd = owned_object(MANY);
+	i = index_among_own(fd, MANY);
 	TELL(fd, TFO_DRAIN);
 	TELL(fd, TFO_HOLD, .index = i);
 	begin();
@@ -258,9 +261,12 @@ static int test_X33_contiguous_allocation_names_who(void)
 
 static int test_X33_contiguous_allocation_names_the_owner(void)
 {
-	int fd = owned_object(2048);
-	unsigned int i = index_among_own(fd, 2048);
+	unsigned int i;
+	int fd;
 
+	make_room();
+	fd = owned_object(MANY);
+	i = index_among_own(fd, MANY);
 	TELL(fd, TFO_DRAIN);
 	TELL(fd, TFO_BEHAVE, .value = TFO_BUSY);
 	begin();

@@ -121,10 +121,13 @@ static int test_H_A2_busy_lock_leaves_the_question_out(void)
 
 static int test_H_A2_veto_before_it_is_isolated(void)
 {
-	int fd = full_object(2048, ASYNC);
-	unsigned int i = index_among_own(fd, 2048);
 	struct tfo_stats s;
+	unsigned int i;
+	int fd;
 
+	make_room();
+	fd = full_object(MANY, ASYNC);
+	i = index_among_own(fd, MANY);
 	TELL(fd, TFO_DRAIN);
 	TELL(fd, TFO_BEHAVE, .value = TFO_VETO);
 	stats(fd);
