@@ -30,7 +30,27 @@
  *	DETACHERS the owner is detached
  *	OPS       0: the owner has no ops; 1: it has, and they may refuse
  *	RECREATE  1: the freer makes a folio of the descriptor again
+ *	COARSE    1: steps are merged, see below; without LONGS, READERS, RECREATE
  * FAULT_... leaves something out of the protocol; each has to be found.
+ *
+ * COARSE makes products of more roles finish. It covers less, all of which the configurations without
+ * it have: no epochs (nobody but a reader lives by them here), one word to a place, and places that
+ * belong to a folio. Else a thread runs on up to its next PAUSE. Why no behaviour is lost:
+ * - Own variables, and references to a folio that its owner never puts, are seen by nobody else.
+ * - Where places are alike, taking one, and freeing one that only this mover knows, commute.
+ * - A pinner that looks at the index as it starts may be as late as it likes afterwards; one that
+ *   finds nothing does nothing. So it need not look.
+ * - A wake commutes with what others do after the store it follows: who compares then, does not sleep.
+ * - What two folios' waiters and pinners see of MARK, UNMARK and PUBLISH meets nowhere until the
+ *   mover lets go of ISOLATED, so one step does it for both. The barrier belongs to MARK: what pinners
+ *   of these folios do in between may come after it, as their stores can be let out by who looks, and
+ *   all else may come before.
+ * - A slot whose thread pins none of the mover's folios, or one that is pinned already, does not matter.
+ * - Last reference and RETIRE: in between pinners do not see the count, and nobody gets it. RETIRE and
+ *   entering the owner: pinners see one, the detacher the other, and they do not meet.
+ * - A check just before a step that is always possible is as good as one long before it. Ops count as
+ *   running all the time between owner_enter() and owner_leave(), which is stricter.
+ * Spin's own reduction is off with it, and all faults that it can show must be found with it too.
  */
 #include "states.pml"
 
@@ -64,17 +84,50 @@
 #ifndef RECREATE
 #define RECREATE 0
 #endif
+#ifndef COARSE
+#define COARSE 0
+#endif
+#if COARSE
+#if LONGS || READERS || RECREATE || !OPS
+#error COARSE does without these
+#endif
+#define MERGED atomic
+#define FREEABLE(f) (FREERS && (f) == LAST) /* else the owner's reference stays */
+#define WRITABLE(f) (WRITERS && (f) == 0)
+chan pause = [0] of { bit };
+#define PAUSE pause ! 0; /* the only places, in an atomic sequence, where others come in */
+#else
+#define PAUSE
+#define MERGED
+#define FREEABLE(f) true
+#define WRITABLE(f) true
+#endif
 
 #define LAST (FOLIOS - 1)
 #define PLACES (FOLIOS * (1 + MOVERS))
+/* COARSE: a folio has places of its own, for which one is free makes no difference. */
+#if COARSE
+#define FIRST_PLACE(f) f
+#define NEXT_PLACE FOLIOS
+#else
+#define FIRST_PLACE(f) 0
+#define NEXT_PLACE 1
+#endif
+/* The only folio that thread x ever pins; pinners come first, then the writer. */
+#define PINS(x) ((x) == 0 && PINNERS != 0 -> LAST : 0)
 /* Threads with a record: pinners, writers, readers, long pins (for their read section). */
 #define THREADS (PINNERS + WRITERS + READERS + LONGS)
 #define RECORDS (THREADS + 1) /* arrays are not empty */
-#define SECTIONS (FREERS || READERS)
+#define SECTIONS ((FREERS || READERS) && !COARSE)
 #define POISON 99
 
 /* --- a folio: word, count, and where it is found --- */
-byte flags[FOLIOS], version[FOLIOS], frame[FOLIOS];
+byte flags[FOLIOS], frame[FOLIOS];
+#if READERS
+byte version[FOLIOS];
+#else
+byte watch[RECORDS];
+#endif
 byte refs[FOLIOS], longs[FOLIOS];
 byte linked[FOLIOS]; /* link_: the mover that has it, + 1 */
 bit indexed[FOLIOS]; /* the owner's index has it */
@@ -104,7 +157,7 @@ byte ops;		 /* ops that run */
 bit told_detached;	 /* detach has returned 0 */
 byte in_limbo;		 /* places that a reader kept */
 
-hidden byte edge, p_, v_;
+hidden byte edge, p_, v_, w_;
 c_decl {
 	static unsigned char taken_[64];
 	static void say_edges(void)
@@ -125,12 +178,36 @@ c_decl {
 	}
 }
 
+/*
+ * The word's version. Where no reader compares it, all that counts is whether it changed since a
+ * waiter took it: watch[] is that folio + 1, and 0 from the change on.
+ */
+#if READERS
+#define VERSION(f, by) version[f] = version[f] + by
+#define WATCH(f) expect_version = version[f]
+#define UNCHANGED(f) (version[f] == expect_version)
+#else
+#define VERSION(f, by)                                                                             \
+	w_ = 0;                                                                                    \
+	do                                                                                         \
+	:: by != 0 && w_ < THREADS ->                                                              \
+		if                                                                                 \
+		:: watch[w_] == f + 1 -> watch[w_] = 0                                             \
+		:: else                                                                            \
+		fi;                                                                                \
+		w_++                                                                               \
+	:: else -> break                                                                           \
+	od
+#define WATCH(f) watch[me] = f + 1
+#define UNCHANGED(f) (watch[me] == f + 1)
+#endif
+
 /* A store to the word, by its step in states.def. */
 #define STEP(name, f, to)                                                                          \
 	edge = EDGE_##name(flags[f], (to));                                                        \
 	c_code { edge_taken(edge); };                                                              \
 	assert(MAY_##name(flags[f], (to)));                                                        \
-	version[f] = version[f] + NEXT_##name;                                                     \
+	VERSION(f, NEXT_##name);                                                                   \
 	flags[f] = (to)
 
 /* --- store buffers --- */
@@ -222,23 +299,36 @@ inline wait_moving(f)
 			:: else
 			fi;
 			expect = flags[f];
-			expect_version = version[f]
+			WATCH(f)
 		}
 	   };
+	   PAUSE
 	   d_step { /* os_futex_wait() */
 		if
-		:: flags[f] == expect && version[f] == expect_version -> asleep[me] = f + 1
+		:: flags[f] == expect && UNCHANGED(f) -> asleep[me] = f + 1
 		:: else
 		fi;
 		expect = 0;
+#if READERS
 		expect_version = 0
+#else
+		watch[me] = 0
+#endif
 	   };
+#if COARSE
+	   if
+	   :: asleep[me] == 0 -> PAUSE skip
+	   :: else -> asleep[me] == 0
+	   fi
+#else
 	   asleep[me] == 0
+#endif
 	od
 }
 
 inline unmark(f)
 {
+	MERGED {
 	d_step {
 		waited = (flags[f] & WAITERS) != 0;
 		STEP(UNMARK, f, flags[f] & ~(MOVING | WAITERS));
@@ -250,6 +340,7 @@ inline unmark(f)
 	:: waited -> waited = 0; wake(f)
 	:: else
 	fi
+	}
 }
 
 /* --- read sections: quire_read_enter(), quire_read_leave() --- */
@@ -276,24 +367,60 @@ inline section_leave()
 
 inline op_begin()
 {
+#if COARSE
+	skip
+#else
 	assert(!told_detached);
 	ops++
+#endif
 }
 
 inline op_end()
 {
+#if COARSE
+	skip
+#else
 	ops--
+#endif
 }
 
-inline owner_leave()
+/* COARSE: an op runs, as the checks see it, all the time that its caller is in: not less strict. */
+inline span_begin()
+{
+#if COARSE
+	assert(!told_detached);
+	ops++
+#else
+	skip
+#endif
+}
+
+inline owner_leave(in)
 {
 	d_step {
+#if COARSE
+		if
+		:: in -> ops--
+		:: else
+		fi;
+#endif
 		running--;
 		if
 		:: running == 0 && detaching -> detaching = 0; detached = 1; waited = 1
 		:: else
+		fi;
+#if COARSE
+		if
+		:: waited ->
+			waited = 0;
+#ifndef FAULT_WAKE_LEAVE
+			detacher_sleeps = 0
+#endif
+		:: else
 		fi
+#endif
 	};
+#if !COARSE
 	if
 	:: waited ->
 		d_step {
@@ -304,6 +431,7 @@ inline owner_leave()
 		}
 	:: else
 	fi
+#endif
 }
 
 /* --- the end of a folio: last_put(), retire(), reclaim_locked() --- */
@@ -327,19 +455,25 @@ inline slots_look(f) /* keep: a short pin */
 {
 	x = 0;
 	do
-	:: x < THREADS ->
-		atomic {
+	:: atomic {
+		x < THREADS ->
+		if
+		:: !COARSE || (PINS(x) == f && !keep) ->
+			PAUSE
 			some_out(x);
-			keep = keep || slot[x] == f + 1;
-			x++
-		}
+			keep = keep || slot[x] == f + 1
+		:: else
+		fi;
+		x++
+	   }
 	:: else -> break
 	od;
 	x = 0
 }
 
-inline last_put(f)
+inline last_put_begin(f)
 {
+	MERGED {
 	d_step {
 		assert(refs[f] == 0);
 		STEP(RETIRE, f, flags[f] | DEAD)
@@ -351,6 +485,7 @@ inline last_put(f)
 		if
 		:: !detached ->
 			op_begin();
+			span_begin();
 			assert(isolations[f] == 0);
 			entered = 1
 		:: else
@@ -359,21 +494,37 @@ inline last_put(f)
 #ifdef FAULT_FREE_TWICE
 		assert(freed[f] == 0)
 #endif
-	};
+	}
+#else
+	d_step { assert(freed[f] == 0); freed[f]++ }
+#endif
+	}
+}
+
+inline last_put_end(f)
+{
+#if OPS
+#if COARSE
+	PAUSE
+	owner_leave(entered);
+	entered = 0;
+#else
 	d_step {
 		if
 		:: entered -> op_end(); entered = 0
 		:: else
 		fi
 	};
-	owner_leave();
-#else
-	d_step { assert(freed[f] == 0); freed[f]++ };
+	owner_leave(entered);
+#endif
 #endif
 	/* The epoch moves on; the barrier; who may still know it; who has it pinned. */
+#if SECTIONS
 	d_step { now_epoch++; after = now_epoch };
+#endif
+	PAUSE
 	membarrier();
-#ifndef FAULT_RECLAIM_EPOCH
+#if !defined(FAULT_RECLAIM_EPOCH) && SECTIONS
 	epochs_look(after);
 #endif
 #ifndef FAULT_RECLAIM_SLOTS
@@ -400,13 +551,23 @@ inline last_put(f)
 /* quire_folio_put() */
 inline put(f)
 {
-	d_step {
-		assert(refs[f] > 0);
-		refs[f]--;
-		gone = refs[f] == 0
+	if
+	:: COARSE && FREEABLE(f) -> PAUSE skip
+	:: else
+	fi;
+	MERGED {
+		d_step {
+			assert(refs[f] > 0);
+			refs[f]--;
+			gone = refs[f] == 0
+		};
+		if
+		:: gone -> last_put_begin(f)
+		:: else
+		fi
 	};
 	if
-	:: gone -> gone = 0; last_put(f)
+	:: gone -> gone = 0; last_put_end(f)
 	:: else
 	fi
 }
@@ -418,6 +579,7 @@ mtype = { NONE, PENDING, TAKEN, PINNED, MOVED_ON, OUT, LET_GO };
 /* unmark_isolated() */
 inline release(f)
 {
+	PAUSE
 	d_step {
 		linked[f] = 0;
 		STEP(RELEASE, f, flags[f] & ~(ISOLATED | MOVED))
@@ -428,7 +590,10 @@ inline leave(f)
 {
 #if OPS
 	if
-	:: has_entered[f] -> has_entered[f] = 0; owner_leave()
+	:: has_entered[f] ->
+		has_entered[f] = 0;
+		PAUSE
+		owner_leave(1)
 	:: else
 	fi
 #else
@@ -439,9 +604,13 @@ inline leave(f)
 /* let_go(): folio_put_if_last(), then folio_gone() */
 inline let_go(f)
 {
+	if
+	:: COARSE && FREEABLE(f) -> PAUSE skip
+	:: else
+	fi;
 	d_step {
 		if
-		:: refs[f] == 1 -> refs[f] = 0; entry[f] = LET_GO
+		:: FREEABLE(f) && refs[f] == 1 -> refs[f] = 0; entry[f] = LET_GO
 		:: else
 		fi
 	};
@@ -453,7 +622,9 @@ inline let_go(f)
 		fi;
 		isolations[f] = 0;
 		leave(f);
-		last_put(f)
+		PAUSE
+		last_put_begin(f);
+		last_put_end(f)
 	:: else
 	fi
 }
@@ -495,6 +666,7 @@ inline isolate(f)
 	let_go(f);
 	if
 	:: entry[f] == PENDING ->
+		PAUSE
 		d_step { /* mark_isolated() */
 			if
 #ifndef FAULT_ISOLATE_TWICE
@@ -510,6 +682,8 @@ inline isolate(f)
 #if OPS
 		if
 		:: entry[f] == TAKEN ->
+			PAUSE
+			MERGED {
 			d_step { /* owner_enter() */
 				running++;
 				keep = detaching || detached;
@@ -518,14 +692,32 @@ inline isolate(f)
 				keep = 0
 #endif
 			};
+#if COARSE
+			if
+			:: keep
+			:: !keep -> gone = 0; has_entered[f] = 1; isolations[f]++; span_begin();
+				assert(isolations[f] == 1)
+			:: !keep -> gone = 0; has_entered[f] = 1; entry[f] = OUT; span_begin();
+				assert(isolations[f] == 0)
+			fi
+#endif
+			};
 			if
 			:: keep ->
 				keep = 0;
-				owner_leave();
+				PAUSE
+				owner_leave(0);
 				if
 				:: !gone -> release(f); entry[f] = OUT /* -EAGAIN */
 				:: gone -> gone = 0	/* as if it had no ops */
 				fi
+#if COARSE
+			:: else ->
+				if
+				:: entry[f] == OUT -> release(f); leave(f)
+				:: else
+				fi
+#else
 			:: else ->
 				d_step { gone = 0; has_entered[f] = 1; op_begin() };
 				if
@@ -538,6 +730,7 @@ inline isolate(f)
 				   release(f);
 				   leave(f)
 				fi
+#endif
 			fi
 		:: else
 		fi
@@ -561,22 +754,33 @@ inline all_some_out()
 
 inline copy()
 {
+	MERGED {
 	f = 0;
 	do
 	:: f < FOLIOS ->
 		if
 		:: entry[f] == TAKEN || entry[f] == MOVED_ON ->
-			atomic { all_some_out(); low[target[f]] = low[source[f]] };
+			atomic {
+				if
+				:: WRITABLE(f) -> all_some_out()
+				:: else
+				fi;
+				low[target[f]] = low[source[f]]
+			};
+#if !COARSE
 			atomic { all_some_out(); high[target[f]] = high[source[f]] }
+#endif
 		:: else
 		fi;
 		f++
-	:: else -> break
+	:: else -> f = 0; break
 	od
+	}
 }
 
 inline publish()
 {
+	MERGED {
 	f = 0;
 	do
 	:: f < FOLIOS ->
@@ -606,13 +810,14 @@ inline publish()
 		:: else
 		fi;
 		f++
-	:: else -> break
+	:: else -> f = 0; break
 	od
+	}
 }
 
-/* commit_chunk() */
-inline commit()
+inline mark()
 {
+	MERGED {
 	f = 0;
 	do
 	:: f < FOLIOS ->
@@ -621,14 +826,23 @@ inline commit()
 		:: else
 		fi;
 		f++
-	:: else -> break
+	:: else -> f = 0; break
 	od;
-	membarrier();
+	membarrier()
+	}
+}
+
+/* commit_chunk(), from the barrier on */
+inline commit()
+{
 #ifndef FAULT_SCAN_SLOTS
 	x = 0;
 	do
-	:: x < THREADS ->
-		atomic {
+	:: atomic {
+		x < THREADS ->
+		if
+		:: !COARSE || entry[PINS(x)] == TAKEN ->
+			PAUSE
 			some_out(x);
 			if
 			:: slot[x] != 0 ->
@@ -637,13 +851,17 @@ inline commit()
 				:: else
 				fi
 			:: else
-			fi;
-			x++
-		}
+			fi
+		:: else
+		fi;
+		x++
+	   }
 	:: else -> break
 	od;
 	x = 0;
 #endif
+	PAUSE
+	MERGED {
 	f = 0;
 	do
 	:: f < FOLIOS ->
@@ -660,13 +878,16 @@ inline commit()
 		:: else
 		fi;
 		f++
-	:: else -> break
-	od;
+	:: else -> f = 0; break
+	od
+	};
 #ifdef FAULT_PUBLISH_FIRST
 	publish();
+	PAUSE
 	copy()
 #else
 	copy();
+	PAUSE
 	publish()
 #endif
 }
@@ -678,7 +899,12 @@ proctype mover(byte me)
 	bit has_entered[FOLIOS];
 	byte f, x, after;
 	bit gone, waited, entered, keep, runs;
+#if COARSE
+	bit commits;
+#endif
 
+	MERGED {
+	MERGED {
 	f = 0;
 	do
 	:: f < FOLIOS ->
@@ -693,11 +919,11 @@ proctype mover(byte me)
 			fi;
 			f++
 		}
-	:: else -> break
-	od;
+	:: else -> f = 0; break
+	od
+	};
 
 	/* mover_isolate() */
-	f = 0;
 	do
 	:: f < FOLIOS ->
 		if
@@ -721,15 +947,22 @@ proctype mover(byte me)
 	od;
 	/* mover_place(), here because it commutes: the lowest place that is free */
 	skip;
+#if COARSE
+	if
+	:: entry[0] == TAKEN || entry[LAST] == TAKEN -> PAUSE skip
+	:: else
+	fi;
+#endif
+	MERGED {
 	d_step {
 		f = 0;
 		do
 		:: f < FOLIOS ->
 			if
 			:: entry[f] == TAKEN ->
-				x = 0;
+				x = FIRST_PLACE(f);
 				do
-				:: used[x] -> x++
+				:: used[x] -> x = x + NEXT_PLACE
 				:: !used[x] -> break
 				od;
 				used[x] = 1;
@@ -748,20 +981,37 @@ proctype mover(byte me)
 		keep = 0;
 		f = 0
 	};
+#if COARSE
+	if
+	:: runs -> commits = 1; mark()
+	:: runs && entered -> skip
+	:: else
+	fi;
+	entered = 0
+#endif
+	};
 	if
 	:: runs ->
+#if COARSE
+		if
+		:: commits -> commits = 0; commit()
+		:: else
+		fi;
+#else
 		if
 		:: entered ->
 			op_begin();
 			if
-			:: commit()
+			:: mark(); commit()
 			:: skip /* -EAGAIN, an error, or 0 without a commit */
 			fi;
 			entered = 0;
 			op_end()
-		:: else -> commit()
+		:: else -> mark(); commit()
 		fi;
+#endif
 		/* settle(), or the end of what was moved */
+		runs = 0;
 		f = 0;
 		do
 		:: f < FOLIOS ->
@@ -796,9 +1046,11 @@ proctype mover(byte me)
 		od;
 		/* old_places(): into limbo, and out of it where no reader can be looking */
 		skip;
+#if SECTIONS || !COARSE
 		d_step { now_epoch++; after = now_epoch };
 		membarrier();
-#ifndef FAULT_LIMBO_EPOCH
+#endif
+#if !defined(FAULT_LIMBO_EPOCH) && !COARSE
 		epochs_look(after);
 #endif
 		d_step {
@@ -833,9 +1085,13 @@ proctype mover(byte me)
 		:: entry[f] == OUT || entry[f] == MOVED_ON -> put(f)
 		:: else
 		fi;
+		entry[f] = NONE;
+		source[f] = 0;
+		target[f] = 0;
 		f++
-	:: else -> break
+	:: else -> f = 0; break
 	od
+	}
 }
 
 /* --- pins: quire_pin(), quire_unpin() --- */
@@ -846,8 +1102,10 @@ inline pin(f) /* address: where it is, or POISON */
 	:: 
 #ifdef FAULT_CHECK_FIRST
 	   expect = flags[f];
+	   PAUSE
 #endif
 	   store(SLOT, 0, f + 1);
+	   PAUSE
 	   d_step {
 #ifndef FAULT_CHECK_FIRST
 		expect = flags[f];
@@ -860,11 +1118,12 @@ inline pin(f) /* address: where it is, or POISON */
 	   if
 	   :: !(expect & (MOVING | DEAD)) -> expect = 0; break
 	   :: else ->
+		PAUSE
 		store(SLOT, 0, 0);
 		address = POISON;
 		if
 		:: expect & DEAD -> expect = 0; break
-		:: else -> expect = 0; wait_moving(f)
+		:: else -> expect = 0; PAUSE wait_moving(f); PAUSE skip
 		fi
 	   fi
 	od
@@ -880,45 +1139,58 @@ proctype pinner(byte me; byte f)
 {
 	byte address, expect, expect_version;
 
+	MERGED {
 	section_enter();
 	if
-	:: indexed[f] ->
+	:: COARSE || indexed[f] ->
 		pin(f);
 		section_leave();
 		if
 		:: address != POISON ->
+			PAUSE
 			pinned_use(f);
 			store(SLOT, 0, 0)
 		:: else
 		fi
-	:: !indexed[f] -> section_leave()
-	fi
+	:: !COARSE && !indexed[f] -> section_leave()
+	fi;
+	address = 0
+	}
 }
 
 proctype writer(byte me; byte f)
 {
 	byte address, expect, expect_version, value;
 
+	MERGED {
 	section_enter();
 	if
-	:: indexed[f] ->
+	:: COARSE || indexed[f] ->
 		pin(f);
 		section_leave();
 		if
 		:: address != POISON ->
+			PAUSE
 			d_step { pinned_use(f); value = low[address] + 1 };
 #ifdef FAULT_UNPIN_EARLY
 			store(SLOT, 0, 0);
+			PAUSE
 #endif
 			store(LOW, address, value);
+#if !COARSE
 			store(HIGH, address, value);
+#endif
 			stored++;
 			value = 0;
+			address = 0;
+			PAUSE
 			store(SLOT, 0, 0)
 		:: else
 		fi
-	:: !indexed[f] -> section_leave()
-	fi
+	:: !COARSE && !indexed[f] -> section_leave()
+	fi;
+	address = 0
+	}
 }
 
 /* long_pin(), quire_unpin_long(): locked instructions, which empty the buffer */
@@ -960,6 +1232,7 @@ proctype long_pinner(byte me; byte f)
 	fi
 }
 
+#if READERS
 /* quire_view(), quire_view_stale() */
 proctype reader(byte me; byte f)
 {
@@ -997,6 +1270,7 @@ proctype reader(byte me; byte f)
 	fi;
 	section_leave()
 }
+#endif
 
 /* The owner takes it out of its index and drops its reference; it may make another one of it. */
 proctype freer(byte f)
@@ -1004,9 +1278,9 @@ proctype freer(byte f)
 	byte x, after;
 	bit gone, waited, entered, keep;
 
-	indexed[f] = 0;
-	put(f);
+	MERGED { indexed[f] = 0; put(f) }
 #if RECREATE
+	;
 	if
 	:: d_step {
 		freed[f] == 2 && refs[f] == 0 -> /* quire_folio_create_with() */
@@ -1076,6 +1350,15 @@ proctype detacher()
 
 /* --- everything starts, everything ends --- */
 
+#if COARSE
+active proctype pauses()
+{
+end:	do
+	:: pause ? _
+	od
+}
+#endif
+
 init {
 	byte i, live;
 
@@ -1127,7 +1410,7 @@ init {
 #endif
 		i = 0
 	};
-	_nr_pr == 1;
+	_nr_pr == 1 + COARSE;
 	d_step {
 		do
 		:: i < THREADS ->
@@ -1152,7 +1435,7 @@ init {
 			:: else ->
 				assert(flags[i] == IN_LIVE && refs[i] == 1 && freed[i] == 0);
 				assert(used[frame[i]] && indexed[i]);
-				assert(low[frame[i]] == high[frame[i]]);
+				assert(COARSE || low[frame[i]] == high[frame[i]]);
 				/* no store is lost */
 				assert(low[frame[i]] == 10 * i + (i == 0 -> stored : 0));
 				live++
