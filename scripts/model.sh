@@ -5,7 +5,7 @@
 # the configurations, each without an error; then the faults, each of which has to be found.
 #
 # usage: scripts/model.sh [BUILD]          in a folder below BUILD
-#        scripts/model.sh [BUILD] wide     one mover and all others on two folios; many minutes
+#        scripts/model.sh [BUILD] wide     one mover and all others on two folios; not seen to end
 #        scripts/model.sh [BUILD] full     with two movers; nobody has seen it end
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd -P)
