@@ -67,7 +67,9 @@ uint64_t number_of(const char *name, uint64_t otherwise);
 
 struct quire *make_quire(unsigned blocks);
 /* src/folio/folios.h: NULL, or which invariant of the whole structure does not hold. */
+#ifndef QUIRE_SRC_FOLIO_FOLIOS_H
 const char *folios_validate(struct quire *quire);
+#endif
 /* Validates and destroys it; nothing may run, and nothing may be left that forbids that. */
 void end_quire(struct quire *quire);
 struct quire_stats stats_of(struct quire *quire);

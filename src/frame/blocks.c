@@ -41,9 +41,10 @@ static unsigned list_of(uint32_t state)
 		return LIST_EMPTY;
 	if (USED(state) == QUIRE_BLOCK_FRAMES)
 		return LIST_NONE;
-	for (unsigned l = 0;; l++)
+	for (unsigned l = 0; l < LEVELS - 1; l++)
 		if (FREE(state) <= level_most[l])
 			return base + l;
+	return base + LEVELS - 1;
 }
 
 static uint32_t list_most(unsigned list)
@@ -477,14 +478,14 @@ void blocks_unclaim(struct blocks *b, uint32_t first, uint32_t n, const void *wh
 
 /* --- looking --- */
 
-bool blocks_is_claimed(const struct blocks *b, uint32_t i)
+bool blocks_is_claimed(const struct blocks *b, uint32_t block)
 {
-	return load_acquire(&b->claim[i]) != NULL;
+	return load_acquire(&b->claim[block]) != NULL;
 }
 
-uint32_t blocks_free_of(const struct blocks *b, uint32_t i)
+uint32_t blocks_free_of(const struct blocks *b, uint32_t block)
 {
-	return FREE(load_acquire(&b->state[i]));
+	return FREE(load_acquire(&b->state[block]));
 }
 
 uint64_t blocks_free_frames(const struct blocks *b)
@@ -496,14 +497,14 @@ uint64_t blocks_free_frames(const struct blocks *b)
 	return n;
 }
 
-void blocks_look(const struct blocks *b, uint32_t i, struct block_bits *used, uint32_t *free,
+void blocks_look(const struct blocks *b, uint32_t block, struct block_bits *used, uint32_t *free,
 		 const void **claim)
 {
-	const void *who = load_acquire(&b->claim[i]);
+	const void *who = load_acquire(&b->claim[block]);
 
-	*free = blocks_free_of(b, i);
+	*free = blocks_free_of(b, block);
 	for (unsigned w = 0; w < BLOCK_WORDS; w++)
-		used->word[w] = load_acquire(&b->field[i].word[w]);
+		used->word[w] = load_acquire(&b->field[block].word[w]);
 	*claim = (const void *)((uintptr_t)who & ~(uintptr_t)1);
 }
 
