@@ -47,7 +47,7 @@ static int full(unsigned order, const char *name, double target)
 		return -1;
 	if (quire_owner_create(q, "bench", NULL, NULL, &owner))
 		goto out;
-	for (size_t i = 0; i < sizeof(folio) / sizeof(*folio) >> order; i++)
+	for (size_t i = 0; i < sizeof(folio) / sizeof(struct quire_folio *) >> order; i++)
 		if (quire_folio_create(owner, order, &folio[i]))
 			goto out;
 	error = metadata(q, name, target);
