@@ -14,11 +14,11 @@
  * or-ed enum gem_seed, leaves flushes out: then this must fail.
  */
 #include "gem/gem.h"
+#include "rounds.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,44 +38,10 @@
 #define OPS 60000ull
 #endif
 
-static struct quire *q;
 static struct gem *gem;
 static struct quire_owner *stranger;
-static uint64_t seed, ops, seeds;
-static unsigned round_now;
-static unsigned stop_movers;
-static uint64_t plans, checked, compared, overlapped, moves, moves_failed, foreign, refused;
-
-static void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
-static void fail(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	fprintf(stderr, "stress_gem: QUIRE_SEED=%" PRIu64 " round %u: ", seed, round_now);
-	vfprintf(stderr, format, args);
-	fprintf(stderr, "\n");
-	va_end(args);
-	abort();
-}
-
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ull;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-	return x ^ (x >> 31);
-}
-
-static uint64_t next(uint64_t *state)
-{
-	return mix(++*state);
-}
-
-#define LOOK(at) __atomic_load_n((at), __ATOMIC_SEQ_CST)
-#define SAY(at, what) __atomic_store_n((at), (what), __ATOMIC_SEQ_CST)
-#define ADD(at, n) ((void)__atomic_fetch_add((at), (n), __ATOMIC_RELAXED))
+static uint64_t seeds;
+static uint64_t checked, compared, overlapped, moves, moves_failed, foreign, refused;
 
 struct thing {
 	struct gem_object *object; /* NULL: none */
@@ -378,38 +344,7 @@ static void *submitter(void *arg)
 	return NULL;
 }
 
-static void *mover(void *arg)
-{
-	static const enum quire_mode modes[] = { QUIRE_ASYNC, QUIRE_SYNC_LIGHT, QUIRE_SYNC };
-	uintptr_t i = (uintptr_t)arg;
-
-	while (!LOOK(&stop_movers)) {
-		struct quire_plan *plan;
-		int rc = quire_plan_create(
-			q, QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = 512, .count = QUIRE_MAX),
-			&plan);
-
-		if (rc)
-			fail("making a plan: %d", rc);
-		rc = quire_plan_execute(
-			plan,
-			QUIRE_BUDGET(.mode = modes[i++ % 3], .mode_set = 1, .folio_ns = 2000000),
-			NULL);
-		if (rc)
-			fail("executing a plan: %d", rc);
-		quire_plan_destroy(plan);
-		ADD(&plans, 1);
-	}
-	return NULL;
-}
-
 /* --- rounds ------------------------------------------------------------------------------- */
-
-static void equal(const char *what, uint64_t a, uint64_t b)
-{
-	if (a != b)
-		fail("%s: %" PRIu64 " is not %" PRIu64, what, a, b);
-}
 
 /* Nothing runs any more: all books agree. */
 static void quiet(const struct quire_stats *start)

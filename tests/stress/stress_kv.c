@@ -13,11 +13,11 @@
  * QUIRE_SEED, QUIRE_STRESS_OPS (operations of each writer, all rounds together).
  */
 #include "kv/kv.h"
+#include "rounds.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,49 +37,14 @@
 #define LONGEST (256u << 10)
 #define HEAD 24u /* key, version, version of the last update */
 
-static struct quire *q;
 static struct kv *kv;
-static uint64_t seed;
-static uint64_t ops;
-static unsigned round_now;
 
 /* version << 1 | present: begun is stored before, ended after the change. seq_cst: the order
  * between these and the table's own accesses is what the checks rest on. */
 static uint64_t begun[KEYS];
 static uint64_t ended[KEYS];
-static unsigned writers_left, stop_movers, closing;
-static uint64_t plans, hooked, checked, exact, refused;
-
-static void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
-static void fail(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	fprintf(stderr, "stress_kv: QUIRE_SEED=%" PRIu64 " round %u: ", seed, round_now);
-	vfprintf(stderr, format, args);
-	fprintf(stderr, "\n");
-	va_end(args);
-	abort();
-}
-
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ull;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-	return x ^ (x >> 31);
-}
-
-static uint64_t next(uint64_t *state)
-{
-	return mix(++*state);
-}
-
-#define LOOK(at) __atomic_load_n((at), __ATOMIC_SEQ_CST)
-#define SAY(at, what) __atomic_store_n((at), (what), __ATOMIC_SEQ_CST)
-#define ADD(at, n) ((void)__atomic_fetch_add((at), (n), __ATOMIC_RELAXED))
+static unsigned writers_left, closing;
+static uint64_t hooked, checked, exact, refused;
 
 /* What key and version determine. */
 static size_t length_of(uint64_t key, uint64_t version)
@@ -300,38 +265,6 @@ static void *reader(void *arg)
 	}
 	free(buffer);
 	return NULL;
-}
-
-static void *mover(void *arg)
-{
-	static const enum quire_mode modes[] = { QUIRE_ASYNC, QUIRE_SYNC_LIGHT, QUIRE_SYNC };
-	uintptr_t i = (uintptr_t)arg;
-
-	while (!LOOK(&stop_movers)) {
-		struct quire_result result = { .size = sizeof(result) };
-		struct quire_plan *plan;
-		int rc = quire_plan_create(
-			q, QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = 512, .count = QUIRE_MAX),
-			&plan);
-
-		if (rc)
-			fail("making a plan: %d", rc);
-		rc = quire_plan_execute(
-			plan,
-			QUIRE_BUDGET(.mode = modes[i++ % 3], .mode_set = 1, .folio_ns = 2000000),
-			&result);
-		if (rc)
-			fail("executing a plan: %d", rc);
-		quire_plan_destroy(plan);
-		ADD(&plans, 1);
-	}
-	return NULL;
-}
-
-static void equal(const char *what, uint64_t a, uint64_t b)
-{
-	if (a != b)
-		fail("%s: %" PRIu64 " is not %" PRIu64, what, a, b);
 }
 
 /* Nothing runs any more: the table is what the writers say, and all books agree. */

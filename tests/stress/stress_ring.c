@@ -15,12 +15,12 @@
  * QUIRE_SEED, QUIRE_STRESS_OPS (I/Os of each worker, all rounds together).
  */
 #include "ring/ring.h"
+#include "rounds.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,46 +43,12 @@
 #endif
 #define SECOND 1000000000ull
 
-static struct quire *q;
 static struct ring *ring;
 static int file;
-static uint64_t seed, ops;
-static unsigned round_now, stop_movers;
-static uint64_t plans, checked, overlapped;
+static uint64_t checked, overlapped;
 
 /* The version last written of each block; its worker's alone. */
 static uint64_t version[WORKERS][BLOCKS];
-
-#define LOOK(at) __atomic_load_n((at), __ATOMIC_SEQ_CST)
-#define SAY(at, what) __atomic_store_n((at), (what), __ATOMIC_SEQ_CST)
-#define ADD(at, n) ((void)__atomic_fetch_add((at), (n), __ATOMIC_RELAXED))
-
-static void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
-static void fail(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	fprintf(stderr, "stress_ring: QUIRE_SEED=%" PRIu64 " round %u: ", seed, round_now);
-	vfprintf(stderr, format, args);
-	fprintf(stderr, "\n");
-	va_end(args);
-	abort();
-}
-
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ull;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-	return x ^ (x >> 31);
-}
-
-static uint64_t next(uint64_t *state)
-{
-	return mix(++*state);
-}
 
 /* One of a worker's I/Os. */
 struct job {
@@ -270,38 +236,6 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void *move(void *arg)
-{
-	static const enum quire_mode modes[] = { QUIRE_ASYNC, QUIRE_SYNC, QUIRE_SYNC_LIGHT };
-	uintptr_t i = (uintptr_t)arg;
-
-	while (!LOOK(&stop_movers)) {
-		struct quire_result result = { .size = sizeof(result) };
-		struct quire_plan *plan;
-		int rc = quire_plan_create(
-			q, QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = 512, .count = QUIRE_MAX),
-			&plan);
-
-		if (rc)
-			fail("making a plan: %d", rc);
-		rc = quire_plan_execute(
-			plan,
-			QUIRE_BUDGET(.mode = modes[i++ % 3], .mode_set = 1, .folio_ns = 2000000),
-			&result);
-		if (rc)
-			fail("executing a plan: %d", rc);
-		quire_plan_destroy(plan);
-		ADD(&plans, 1);
-	}
-	return NULL;
-}
-
-static void equal(const char *what, uint64_t a, uint64_t b)
-{
-	if (a != b)
-		fail("%s: %" PRIu64 " is not %" PRIu64, what, a, b);
-}
-
 /* The file, read without any ring, is what the workers wrote. */
 static void check_file(void)
 {
@@ -377,7 +311,7 @@ static void one_round(void)
 			fail("starting a worker");
 	}
 	for (uintptr_t i = 0; i < MOVERS; i++)
-		if (pthread_create(&movers[i], NULL, move, (void *)i))
+		if (pthread_create(&movers[i], NULL, mover, (void *)i))
 			fail("starting a mover");
 	for (unsigned i = 0; i < WORKERS; i++)
 		pthread_join(workers[i].thread, NULL);
