@@ -15,6 +15,7 @@
 #include "client.h"
 #include "printable.h"
 #include "show.h"
+#include "usage.h"
 
 #define ANSWER_SECONDS 10u
 #define WATCH_MS 1000
@@ -103,22 +104,11 @@ static bool parse(struct options *o, int argc, char **argv)
 
 	argv[0] = name;
 	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &index, o)) {
-		if (!o->error[0])
-			(void)snprintf(o->error, sizeof(o->error),
-				       "unknown or incomplete option '%.40s'",
-				       index > 0 && index <= argc ? argv[index - 1] : "");
+		usage_unknown(o->error, sizeof(o->error), argc, argv, index);
 	} else if (o->socket && o->process) {
 		(void)snprintf(o->error, sizeof(o->error), "--socket or --pid, not both");
 	}
-	if (o->help && !o->error[0]) {
-		argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
-			  name);
-		exit(0);
-	}
-	if (o->error[0])
-		fprintf(stderr, "quire explain: %s (see quire explain --help)\n",
-			make_printable(o->error));
-	return !o->error[0];
+	return usage_end(&argp, name, o->help, o->error);
 }
 
 /* What the kernel calls a process, or "". */

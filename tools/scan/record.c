@@ -21,9 +21,9 @@
 #include "layout.h"
 #include "newfile.h"
 #include "pages.h"
-#include "printable.h"
 #include "term.h"
 #include "text.h"
+#include "usage.h"
 #include "where.h"
 
 #define FRAME 4096u
@@ -104,22 +104,11 @@ static bool parse(struct options *o, int argc, char **argv)
 	argv[0] = name;
 	o->blocks = LAYOUT_MAX_BLOCKS;
 	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &index, o)) {
-		if (!o->error[0])
-			(void)snprintf(o->error, sizeof(o->error),
-				       "unknown or incomplete option '%.40s'",
-				       index > 0 && index <= argc ? argv[index - 1] : "");
+		usage_unknown(o->error, sizeof(o->error), argc, argv, index);
 	} else if (!o->file && !o->help) {
 		(void)snprintf(o->error, sizeof(o->error), "which file to write?");
 	}
-	if (o->help && !o->error[0]) {
-		argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
-			  name);
-		exit(0);
-	}
-	if (o->error[0])
-		fprintf(stderr, "quire record: %s (see quire record --help)\n",
-			make_printable(o->error));
-	return !o->error[0];
+	return usage_end(&argp, name, o->help, o->error);
 }
 
 /* Hands what is in the buffer on; `last`: and ends it. An error of the file shows at the commit. */

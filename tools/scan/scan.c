@@ -14,10 +14,10 @@
 
 #include "clock.h"
 #include "pages.h"
-#include "printable.h"
 #include "tally.h"
 #include "term.h"
 #include "text.h"
+#include "usage.h"
 #include "where.h"
 
 #define FRAME 4096u
@@ -74,18 +74,9 @@ static bool parse(struct options *o, int argc, char **argv)
 	int index = argc;
 
 	argv[0] = name;
-	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &index, o) && !o->error[0])
-		(void)snprintf(o->error, sizeof(o->error), "unknown or incomplete option '%.40s'",
-			       index > 0 && index <= argc ? argv[index - 1] : "");
-	if (o->help && !o->error[0]) {
-		argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
-			  name);
-		exit(0);
-	}
-	if (o->error[0])
-		fprintf(stderr, "quire scan: %s (see quire scan --help)\n",
-			make_printable(o->error));
-	return !o->error[0];
+	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &index, o))
+		usage_unknown(o->error, sizeof(o->error), argc, argv, index);
+	return usage_end(&argp, name, o->help, o->error);
 }
 
 /* --- for people --- */

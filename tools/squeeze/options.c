@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../printable.h"
+#include "../usage.h"
 
 struct parse {
 	struct squeeze_options *options;
@@ -217,19 +217,9 @@ bool squeeze_options_parse(struct squeeze_options *options, int argc, char **arg
 	argv[0] = name;
 	/* argp's own messages take two lines, and without them it prints no help either */
 	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &index, &p)) {
-		if (!p.error[0])
-			snprintf(p.error, sizeof(p.error), "unknown or incomplete option '%.40s'",
-				 index > 0 && index <= argc ? argv[index - 1] : "");
+		usage_unknown(p.error, sizeof(p.error), argc, argv, index);
 	} else if (!p.help) {
 		check_together(&p);
 	}
-	if (p.help && !p.error[0]) {
-		argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
-			  name);
-		exit(0);
-	}
-	if (p.error[0])
-		fprintf(stderr, "quire squeeze: %s (see quire squeeze --help)\n",
-			make_printable(p.error));
-	return !p.error[0];
+	return usage_end(&argp, name, p.help, p.error);
 }
