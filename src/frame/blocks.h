@@ -78,6 +78,14 @@ int blocks_alloc_at(struct blocks *blocks, unsigned order, enum block_class clas
 /* Before: these frames are allocated, as one or in parts. */
 void blocks_free(struct blocks *blocks, unsigned order, uint32_t frame);
 
+/* One of these will be called for that frame soon. */
+static inline void blocks_prefetch(const struct blocks *blocks, uint32_t frame)
+{
+	__builtin_prefetch(
+		&blocks->field[frame / QUIRE_BLOCK_FRAMES].word[frame / 64 % BLOCK_WORDS], 1);
+	__builtin_prefetch(&blocks->state[frame / QUIRE_BLOCK_FRAMES], 1);
+}
+
 /* Keeps allocations out of n blocks from first on: all of them, or -EBUSY and none. What has
  * counted before it may still get its place. */
 int blocks_claim(struct blocks *blocks, uint32_t first, uint32_t n, const void *who);

@@ -50,6 +50,12 @@ void node_free(struct node *node, unsigned order, struct quire_frame frame)
 	blocks_free(&node->blocks, order, frame.n);
 }
 
+void node_prefetch(const struct node *node, struct quire_frame frame)
+{
+	if (frame.n < node->frames)
+		blocks_prefetch(&node->blocks, frame.n);
+}
+
 /* --- takers --- */
 
 static void set_takers(struct node *node, unsigned order, struct quire_frame frame, uint16_t taker)
@@ -260,6 +266,11 @@ uint32_t node_tag(const struct node *node, struct quire_frame frame)
 void node_set_tag(struct node *node, struct quire_frame frame, uint32_t tag)
 {
 	store_release(&node->tag[frame.n], tag);
+}
+
+void node_prefetch_tag(const struct node *node, struct quire_frame frame)
+{
+	__builtin_prefetch(&node->tag[frame.n], 1);
 }
 
 char *node_base(const struct node *node)

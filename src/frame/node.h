@@ -57,6 +57,9 @@ int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame);
 /* Before: allocated, its tag 0. */
 void node_free(struct node *node, unsigned order, struct quire_frame frame);
 
+/* One of the last two will be called for that place soon. */
+void node_prefetch(const struct node *node, struct quire_frame frame);
+
 /* --- frames of owners; a number is 1 to NODE_TAKERS, 0 is nobody --- */
 
 #define NODE_TAKERS 0x7fffu
@@ -100,5 +103,7 @@ const char *node_validate(struct node *node);
 
 uint32_t node_tag(const struct node *node, struct quire_frame frame);
 void node_set_tag(struct node *node, struct quire_frame frame, uint32_t tag);
+/* The tag will be set soon. */
+void node_prefetch_tag(const struct node *node, struct quire_frame frame);
 
 #endif
