@@ -14,6 +14,8 @@
  * Descriptors are type-stable: a stale handle always points to a descriptor, never to other memory.
  */
 #include "folio/folios.h"
+
+#include "folio/extent.h"
 #include "frame/node.h"
 #include "os/os.h"
 #include "util/check.h"
@@ -642,10 +644,12 @@ const char *folios_validate(struct quire *q)
 		return "there are tags of no folio";
 	if (live != load_acquire(&folios->live) || retired != load_acquire(&folios->retired))
 		return "the counts of folios are wrong";
-	frames += load_acquire(&folios->limbo_frames) + node_idle_frames(q->node);
+	frames +=
+		load_acquire(&folios->limbo_frames) + node_idle_frames(q->node) + extents_frames(q);
 	if (frames + node_free_frames(q->node) != total)
 		return "frames are lost, or used twice";
-	return node_validate(q->node);
+	wrong = extents_validate(q);
+	return wrong ? wrong : node_validate(q->node);
 }
 
 /* --- the layer --- */

@@ -92,6 +92,8 @@ int blocks_claim(struct blocks *blocks, uint32_t first, uint32_t n, const void *
 /* Lets them in again; blocks that are not who's stay as they are. */
 void blocks_unclaim(struct blocks *blocks, uint32_t first, uint32_t n, const void *who);
 
+/* Who has it, or NULL. */
+const void *blocks_claimed_by(const struct blocks *blocks, uint32_t block);
 bool blocks_is_claimed(const struct blocks *blocks, uint32_t block);
 /* Free frames of a block, by its count: 512 means that nobody has or is about to have any. */
 uint32_t blocks_free_of(const struct blocks *blocks, uint32_t block);

@@ -56,6 +56,51 @@ void node_prefetch(const struct node *node, struct quire_frame frame)
 		blocks_prefetch(&node->blocks, frame.n);
 }
 
+/* The order of the largest place that begins at first, and ends at end at the latest. */
+static unsigned order_within(uint32_t first, uint32_t end)
+{
+	unsigned order = NODE_BLOCK_ORDER;
+
+	while ((first & ((1u << order) - 1)) || end - first < 1u << order)
+		order--;
+	return order;
+}
+
+void node_free_run(struct node *node, uint32_t first, uint32_t n)
+{
+	unsigned order;
+
+	for (uint32_t end = first + n; first < end; first += 1u << order) {
+		order = order_within(first, end);
+		node_free(node, order, quire_frame(first));
+	}
+}
+
+int node_take_run(struct node *node, uint32_t first, uint32_t n)
+{
+	uint32_t end = first + n, at = first;
+	unsigned order;
+	int error;
+
+	while (at < end) {
+		order = order_within(at, end);
+		error = FAULT_POINT("frame:alloc")
+				? -ENOMEM
+				: blocks_alloc_at(&node->blocks, order, BLOCK_PINNED, at);
+		if (error)
+			goto undo;
+		at += 1u << order;
+	}
+	return 0;
+undo:
+	/* In the same pieces. */
+	for (uint32_t back = first; back < at; back += 1u << order) {
+		order = order_within(back, end);
+		node_free(node, order, quire_frame(back));
+	}
+	return error;
+}
+
 /* --- takers --- */
 
 static void set_takers(struct node *node, unsigned order, struct quire_frame frame, uint16_t taker)
@@ -195,6 +240,11 @@ uint64_t node_idle_frames(struct node *node)
 bool node_is_claimed(struct node *node, struct quire_frame frame)
 {
 	return blocks_is_claimed(&node->blocks, frame.n / QUIRE_BLOCK_FRAMES);
+}
+
+const void *node_claimed_by(const struct node *node, uint32_t block)
+{
+	return blocks_claimed_by(&node->blocks, block);
 }
 
 int node_claim(struct node *node, uint32_t first, uint32_t n, const void *who)

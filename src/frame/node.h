@@ -59,6 +59,9 @@ void node_free(struct node *node, unsigned order, struct quire_frame frame);
 
 /* One of the last two will be called for that place soon. */
 void node_prefetch(const struct node *node, struct quire_frame frame);
+/* Aligned or not, n frames from first on: all of them, or -EBUSY and none; -ENOMEM. */
+int node_take_run(struct node *node, uint32_t first, uint32_t n);
+void node_free_run(struct node *node, uint32_t first, uint32_t n);
 
 /* --- frames of owners; a number is 1 to NODE_TAKERS, 0 is nobody --- */
 
@@ -83,6 +86,9 @@ bool node_is_lent(const struct node *node, struct quire_frame frame);
 uint64_t node_idle_frames(struct node *node);
 /* Does a plan keep allocations out of the block of this frame? */
 bool node_is_claimed(struct node *node, struct quire_frame frame);
+
+/* The plan that has claimed a block, or NULL. */
+const void *node_claimed_by(const struct node *node, uint32_t block);
 
 /* Keeps allocations out of n blocks from first on: all of them, or -EBUSY and none. */
 int node_claim(struct node *node, uint32_t first, uint32_t n, const void *who);
