@@ -2,6 +2,7 @@
 /*
  * layers.c: the layers of an instance, lowest first. The one place where core meets those above it.
  */
+#include "contig/background.h"
 #include "contig/record.h"
 #include "core/instance.h"
 #include "folio/folios.h"
@@ -11,6 +12,7 @@ const struct quire_layer *const quire_layers[] = {
 	&node_layer,
 	&folios_layer,
 	&records_layer,
+	&background_layer,
 };
 
 const unsigned quire_layer_count = sizeof(quire_layers) / sizeof(quire_layers[0]);

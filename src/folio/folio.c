@@ -91,6 +91,10 @@ static int place(struct quire *q, const struct quire_folio_args *args, struct qu
 	if (error != full)
 		return error;
 	SYNC_POINT("create:full", q);
+	if (args->order) {
+		count(q, no_place, 1);
+		notice(q, NOTICE_FAILED);
+	}
 	for (;;) {
 		seen = load_acquire(&q->event);
 		(void)quire_reclaim(q);
@@ -259,6 +263,7 @@ static void last_put(struct quire_folio *folio, enum quire_free_reason reason, b
 			  (word | QUIRE_DEAD_) + QUIRE_WORD_VERSION_ONE_))
 		;
 	SYNC_POINT("put:dead", folio);
+	notice_of(q, folio);
 	count(q, folios_freed, 1);
 	owner_free(folio, reason, entered);
 	fetch_sub(&q->folios->live, 1u);
@@ -322,6 +327,7 @@ static void release_frames(struct quire *q, struct quire_folio *folio)
 static void release(struct quire *q, struct quire_folio *folio, struct returns *returns)
 {
 	SYNC_POINT("retire:freeing", folio);
+	returns->frames += 1u << word_order(load_relaxed(&folio->word_));
 	node_set_tag(q->node, quire_folio_frame(folio), 0);
 	if (folio->owner_->number) { /* perhaps with an op: later */
 		store_relaxed(&folio->link_, (void *)returns->folio);
@@ -331,12 +337,18 @@ static void release(struct quire *q, struct quire_folio *folio, struct returns *
 	}
 }
 
-/* What goes back to owners; frame_put is an op, so no lock is held. */
+/*
+ * What goes back to owners; frame_put is an op, so no lock is held. And the word that there is room.
+ */
 static void give_back(struct quire *q, struct returns *returns)
 {
 	struct quire_folio *folio;
 	struct limbo *limbo;
 
+	if (returns->frames &&
+	    fetch_add(&q->freed_frames, returns->frames) + returns->frames >=
+		    __atomic_load_n(&q->freed_at, __ATOMIC_SEQ_CST))
+		notice(q, NOTICE_FREED);
 	while ((folio = returns->folio)) {
 		returns->folio = load_relaxed(&folio->link_);
 		SYNC_POINT("return:folio", folio);

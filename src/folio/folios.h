@@ -47,6 +47,7 @@ struct quire_owner {
 	struct quire_owner_ops ops; /* as registered, shorter tables filled with NULL */
 	void *arg;
 	bool has_ops;
+	struct quire_owner_stalls stalls; /* atomic; no size in it */
 	uint16_t number; /* as a lender of frames, lend.c; 0: it is none */
 	uint32_t life;	 /* atomic, futex: see above */
 	/* atomic: folios, named pins and lent places that need it, and 1 until it is destroyed */
@@ -81,6 +82,7 @@ struct limbo {
 
 /* What is ready to be given back to owners, once no lock is held. */
 struct returns {
+	uint64_t frames; /* of retired folios, with what was freed at once */
 	struct quire_folio *folio; /* by link_ */
 	struct limbo *limbo;
 };
@@ -287,6 +289,11 @@ int owner_frame_at(struct quire_owner *owner, unsigned order, struct quire_frame
 /* No folio is in that place, its tag is 0, no reader sees it. No lock is held. */
 void owner_frame_back(struct quire_owner *owner, unsigned order, struct quire_frame frame);
 
+/* For quire_owner_stalls(). */
+void owner_note_op(struct quire_owner *owner, uint64_t ns);
+void owner_note_closed(struct quire_owner *owner, uint64_t ns);
+void owner_note_moved(struct quire_owner *owner, uint64_t folios, uint64_t bytes);
+
 /* Calls of ops, the only ones. All but free: between enter and leave. */
 int owner_isolate(struct quire_folio *folio, enum quire_mode mode);
 int owner_migrate(struct quire_owner *owner, struct quire_batch *batch, struct quire_folio *first);
@@ -298,9 +305,9 @@ void owner_call_frame_put(struct quire_owner *owner, unsigned order, struct quir
 /*
  * News for movers that wait, unless they come out of an op of a mover: an owner that drops its pins
  * in each try and takes them again would otherwise be tried again at once, for ever (contract
- * H-C1). Movers look again by themselves.
+ * H-C1). Movers look again by themselves. Returns whether it was news.
  */
-void movers_event(struct quire *q);
+bool movers_event(struct quire *q);
 
 /* 0, or -EDEADLK in an op, -EDEADLK in a read section, -ENXIO after fork, -ENOMEM. */
 int may_move(struct quire *q);

@@ -61,6 +61,15 @@ struct blocks {
 	uint64_t bytes;
 	struct block_slot *slot;
 	uint8_t *line; /* of each cache line of states: the slot + 1 that has homes there, or 0 */
+
+	/*
+	 * Of who watches the empty blocks, blocks_watch(). While nobody does, nothing is counted.
+	 */
+	uint32_t watch; /* atomic: enum blocks_watch */
+	uint32_t below; /* atomic: low is called when a block is begun and fewer are empty */
+	uint32_t empty; /* atomic: blocks with COUNTED in their state, none of which is in use */
+	void (*low)(void *arg);
+	void *low_arg;
 };
 
 /* n blocks, all free. 0 or -ENOMEM. */
@@ -83,6 +92,18 @@ void blocks_free(struct blocks *blocks, unsigned order, uint32_t frame);
 int blocks_claim(struct blocks *blocks, uint32_t first, uint32_t n, const void *who);
 /* Lets them in again; blocks that are not who's stay as they are. */
 void blocks_unclaim(struct blocks *blocks, uint32_t first, uint32_t n, const void *who);
+
+enum blocks_watch {
+	BLOCKS_WATCH_OFF,
+	BLOCKS_WATCH_TAKES,	/* blocks that become empty later do not count */
+	BLOCKS_WATCH_BOTH,	/* they do */
+};
+/*
+ * Watches the empty blocks: from now on whoever begins one of those counted calls low, if fewer
+ * than below are left by then. Returns how many there are, exactly: each block is counted in its
+ * state, by the same atomic operation that finds it empty. One watcher; it may call again.
+ */
+uint32_t blocks_watch(struct blocks *blocks, enum blocks_watch watch, uint32_t below);
 
 bool blocks_is_claimed(const struct blocks *blocks, uint32_t block);
 /* Free frames of a block, by its count: 512 means that nobody has or is about to have any. */

@@ -162,7 +162,8 @@ static void publish(struct quire *q, struct batch_entry *e)
 
 static void commit_chunk(struct quire_batch *batch, struct chunk *c)
 {
-	uint64_t start, bytes = 0;
+	struct quire_owner *owner = c->entry[0]->folio->owner_; /* a batch is of one */
+	uint64_t closed = os_clock_ns(), start, bytes = 0;
 	int error;
 
 	mark(c);
@@ -185,7 +186,9 @@ static void commit_chunk(struct quire_batch *batch, struct chunk *c)
 		}
 		count(c->q, moved, c->n);
 		count(c->q, moved_bytes, bytes);
+		owner_note_moved(owner, c->n, bytes);
 	}
+	owner_note_closed(owner, os_clock_ns() - closed);
 	c->n = 0;
 	c->frames = 0;
 }
