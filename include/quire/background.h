@@ -11,9 +11,9 @@
  * when something that stood in the way has gone (contract W3): a named pin is released, a fence
  * signaled, a folio freed, an owner says that it can be asked. Short pins and readers go without a
  * word, since they pay nothing; whether they have gone is looked up, without a plan, when the wait
- * has doubled, from 1 ms on: as long as they stay, and no more than some 40 times in an hour's, or a
- * year's wait. Where nothing is wanted, and where nobody silent is in the way, it sleeps without a
- * limit.
+ * has doubled, from 1 ms on: as long as they stay, and no more than some 40 times in an hour's, or
+ * a year's wait. Where nothing is wanted, and where nobody silent is in the way, it sleeps without
+ * a limit.
  *
  * Others come first: no step begins while a plan is executed or folios are moved by somebody else,
  * and one that runs ends with its batch.
@@ -39,8 +39,9 @@ struct quire_background_options {
 	uint32_t flags; /* QUIRE_BACKGROUND_... */
 	/* What is to be ready: runs of run_frames frames, a power of two, 512 to 2^18; 0: 512. */
 	uint32_t run_frames;
-	uint32_t runs_low;  /* 0: one in 64 of the arena's, at least 1 */
-	uint32_t runs_high; /* runs_low or more, no more than the arena has; 0: 1.5 times runs_low */
+	uint32_t runs_low; /* 0: one in 64 of the arena's, at least 1 */
+	uint32_t
+		runs_high; /* runs_low or more, no more than the arena has; 0: 1.5 times runs_low */
 	/* The budget. Planning counts as time; bytes copied in vain count as bytes. */
 	uint64_t bytes_per_s; /* 0: no limit. At a stretch no more than a second's, or 2 MiB */
 	uint32_t share;	      /* of the time, in thousandths, 1 to 1000; 0: 100, a tenth */
@@ -65,15 +66,14 @@ struct quire_background_options {
  * -EDEADLK   inside of an op                -ENXIO     in a child of fork()
  * -ENOMEM, or what the system said. Nothing is left behind then.
  */
-QUIRE_EXPORT QUIRE_MUST_USE int
-quire_background_start(struct quire *quire, const struct quire_background_options *options);
+QUIRE_EXPORT QUIRE_MUST_USE int quire_background_start(
+	struct quire *quire, const struct quire_background_options *options);
 
 /*
- * Ends it: nothing of it runs any more when this returns 0, also where it had not begun. A step that
- * runs ends with its batch; an owner's op in it is waited for, deadline_ns at most (0: the quire's).
- * -ETIMEDOUT  it still runs, and begins nothing more: call again
- * -EDEADLK    inside of an op, or of the policy     -ENXIO  in a child of fork()
- * -EINVAL     no quire
+ * Ends it: nothing of it runs any more when this returns 0, also where it had not begun. A step
+ * that runs ends with its batch; an owner's op in it is waited for, deadline_ns at most (0: the
+ * quire's). -ETIMEDOUT  it still runs, and begins nothing more: call again -EDEADLK    inside of an
+ * op, or of the policy     -ENXIO  in a child of fork() -EINVAL     no quire
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_background_stop(struct quire *quire, uint64_t deadline_ns);
 
@@ -135,10 +135,10 @@ enum quire_background_state {
 struct quire_background_stats {
 	size_t size; /* sizeof(struct quire_background_stats) */
 	enum quire_background_state state;
-	uint32_t blockers;  /* BLOCKED: who stands in the way, folio by folio */
-	uint32_t runs_free; /* when it last looked */
+	uint32_t blockers;    /* BLOCKED: who stands in the way, folio by folio */
+	uint32_t runs_free;   /* when it last looked */
 	uint32_t runs_wanted; /* by its latest choice; 0: none */
-	uint64_t next_ns;   /* until it looks by time; UINT64_MAX: not by time */
+	uint64_t next_ns;     /* until it looks by time; UINT64_MAX: not by time */
 	/* How often each event was why; room for events to come. */
 	uint64_t events[QUIRE_EVENT_ROOM];
 	/* Last, since new counters go to the end. */

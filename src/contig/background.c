@@ -53,16 +53,23 @@ static void set_life(struct background *b, enum life life)
  */
 static int enter(struct background *b)
 {
+	struct thread *t = thread_self();
 	uint32_t idle = 0;
 
 	if (!compare_exchange(&b->busy, &idle, 1u))
 		return -EBUSY;
 	store_release(&b->worker, os_thread_id());
+	if (t)
+		t->background = true;
 	return 0;
 }
 
 static void leave(struct background *b)
 {
+	struct thread *t = thread_self();
+
+	if (t)
+		t->background = false;
 	store_release(&b->worker, 0);
 	(void)exchange(&b->busy, 0u);
 	if (background_ends(b))
@@ -421,7 +428,6 @@ static int background_init(struct quire *q)
 	b->now.next_ns = UINT64_MAX;
 	b->shown = b->now;
 	b->held.look_at = UINT64_MAX;
-	q->freed_at = UINT64_MAX;
 	pthread_mutex_init(&b->lock, NULL);
 	q->background = b;
 	return 0;

@@ -44,13 +44,12 @@ struct held {
 	bool blocked;
 	struct held_one one[HELD_MAX];
 	uint32_t n;
-	uint32_t all;	 /* blockers, those not kept here too */
+	uint32_t all;	  /* blockers, those not kept here too */
 	uint32_t listens; /* the notices that may tell that one has gone */
-	bool silent;	 /* one of them may go without a word */
-	uint64_t pause;	 /* how long to wait for the silent; doubles */
+	bool silent;	  /* one of them may go without a word */
+	uint64_t pause;	  /* how long to wait for the silent; doubles */
 	uint64_t look_at; /* when to look for them; UINT64_MAX: never */
-	uint64_t freed;	 /* frames that must be freed for another try; doubles */
-	uint64_t freed_at;
+	uint64_t freed;	  /* frames that must be freed for another try; doubles */
 };
 
 struct background {
@@ -65,13 +64,22 @@ struct background {
 	struct quire_policy_ops policy;
 
 	/* Of who has busy: */
-	uint32_t events; /* since the policy was asked, bits of enum quire_event */
-	uint64_t tokens; /* bytes that may be moved now */
-	uint64_t debt;	 /* bytes that were moved and not paid for; tokens is 0 then */
+	uint32_t events;     /* since the policy was asked, bits of enum quire_event */
+	uint64_t tokens;     /* bytes that may be moved now */
+	uint64_t debt;	     /* bytes that were moved and not paid for; tokens is 0 then */
 	uint64_t filled_ns;  /* when tokens were last made */
 	uint64_t rest_until; /* by the share of the time */
 	uint64_t ask_at;     /* by the policy; UINT64_MAX: not by time */
 	struct held held;
+	bool told; /* the policy knows that it is blocked */
+	/*
+	 * How a step is made: without waiting for anybody at first, and patiently once that was in
+	 * vain; and with so many windows more than are wanted, where its time ended before one was
+	 * met that could be emptied.
+	 */
+	enum quire_mode mode;
+	uint32_t extra;
+	uint32_t wanted, wanted_frames; /* of the step that runs */
 	enum quire_choice last;
 	int last_code;
 	uint64_t last_gain, last_bytes, last_ns;
@@ -98,10 +106,12 @@ void background_end(struct background *b);
 /* --- held.c --- */
 
 /*
- * After a plan that was in vain: who is in its way; it is watched from here on. NULL: none could be
- * made.
+ * After a plan that was in vain: who is in its way, besides those known already; they are watched
+ * from here on. NULL: none could be made.
  */
 void held_by(struct background *b, const struct quire_plan *plan, uint64_t now);
+/* Nothing more is to be tried before something has gone. */
+void held_block(struct background *b);
 /* Something was gained, or all is to be tried again. */
 void held_forget(struct background *b);
 /* The same, but the pauses begin anew as well. */

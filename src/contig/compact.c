@@ -22,6 +22,7 @@
 
 #define BLOCK_BYTES ((uint64_t)QUIRE_BLOCK_FRAMES * QUIRE_FRAME_BYTES)
 #define AFTER_MIN_NS 1000000u
+#define EXTRA_FIRST 8u
 #define RUN_FRAMES_MAX (1u << 18)
 #define THOUSAND 1000u
 #define SECOND_NS 1000000000u
@@ -141,13 +142,12 @@ static void look(struct background *b, uint64_t now, struct quire_policy_view *v
 		view->frames_free += free;
 		view->blocks_by_use[(used + 63) / 64]++;
 	}
-	view->frames_freed = load_relaxed(&q->freed_frames);
+	view->folios_freed = load_relaxed(&q->counts.folios_freed);
 	view->run_frames = b->options.run_frames;
 	view->runs_low = b->options.runs_low;
 	view->runs_high = b->options.runs_high;
-	view->runs_free = view->run_frames == QUIRE_BLOCK_FRAMES
-				  ? view->blocks_by_use[0]
-				  : free_runs(q, view->run_frames);
+	view->runs_free = view->run_frames == QUIRE_BLOCK_FRAMES ? view->blocks_by_use[0]
+								 : free_runs(q, view->run_frames);
 	view->events = b->events;
 	view->places_missed = load_relaxed(&q->counts.no_place);
 	view->last = b->last;
@@ -223,13 +223,15 @@ static bool watch_runs(struct background *b, const struct quire_policy_view *vie
 
 /* --- doing it --- */
 
+/* It ends for others, and when enough is free: some windows may be there in reserve. */
 static int between_batches(void *background, const struct quire_result *so_far)
 {
 	const struct background *b = background;
 
 	(void)so_far;
 	SYNC_POINT("background:batch", b->q);
-	return background_ends(b) || load_acquire(&b->q->ops) > 1; /* one is this step's */
+	return background_ends(b) || load_acquire(&b->q->ops) > 1 || /* one is this step's */
+	       (b->extra && free_runs(b->q, b->wanted_frames) >= b->wanted);
 }
 
 static void done(struct background *b, int code, uint64_t gain, uint64_t bytes, uint64_t ns)
@@ -254,61 +256,93 @@ static bool account(struct background *b, int code, const struct quire_result *r
 	b->now.recopied_bytes += r->bytes_recopied;
 	if (b->now.longest_step_ns < r->elapsed_ns)
 		b->now.longest_step_ns = r->elapsed_ns;
-	if (code == -ECANCELED && !background_ends(b))
+	if (code == -ECANCELED && (background_ends(b) || load_acquire(&b->q->ops)))
 		b->now.gave_way++;
 	done(b, code, gain, r->bytes_moved, r->elapsed_ns);
 	return gain || code == -ECANCELED || (cut && r->bytes_moved);
 }
 
-/* A plan that was in vain, or that could not be made. */
-static void in_vain(struct background *b, const struct quire_plan *plan)
+static void start_over(struct background *b)
+{
+	b->mode = QUIRE_ASYNC;
+	b->extra = 0;
+	held_reset(b);
+}
+
+/*
+ * A plan that was in vain, or that could not be made. It is over only when all windows were tried,
+ * and with patience.
+ */
+static void in_vain(struct background *b, const struct quire_plan *plan, int code, bool executed)
 {
 	uint64_t now = os_clock_ns();
 
-	b->now.in_vain++;
+	SYNC_POINT("background:hold", b->q);
 	held_by(b, plan, now);
-	SYNC_POINT("background:held", b->q);
+	if (executed && code == -ETIMEDOUT && b->extra < node_blocks(b->q->node)) {
+		b->extra = b->extra ? 2 * b->extra : EXTRA_FIRST;
+		return;
+	}
+	if (executed && b->mode == QUIRE_ASYNC) {
+		b->mode = QUIRE_SYNC;
+		return;
+	}
+	b->mode = QUIRE_ASYNC;
+	b->extra = 0;
+	b->now.in_vain++;
+	held_block(b);
 	/* What went before it was watched gave no word. */
 	if (held_let_go(b, 0, now))
 		held_forget(b);
 }
 
-static void make_runs(struct background *b, const struct quire_policy_choice *c)
+static int execute(struct background *b, const struct quire_policy_choice *c,
+		   struct quire_plan *plan, struct quire_result *r)
 {
-	struct quire_result r = { .size = sizeof(r) };
-	uint64_t limit = b->options.bytes_per_s ? b->tokens : 0, runs_free;
-	struct quire_plan *plan;
-	int code;
+	uint64_t limit = b->options.bytes_per_s ? b->tokens : 0;
 
 	if (c->bytes && (!limit || c->bytes < limit))
 		limit = c->bytes;
+	return quire_plan_execute(plan,
+				  QUIRE_BUDGET(.mode = b->mode, .mode_set = 1, .bytes = limit,
+					       .deadline_ns = b->options.step_ns,
+					       .folio_ns = b->options.step_ns / 2,
+					       .progress = between_batches, .arg = b),
+				  r);
+}
+
+static void make_runs(struct background *b, const struct quire_policy_choice *c)
+{
+	struct quire_result r = { .size = sizeof(r) };
+	struct quire_plan *plan;
+	uint64_t runs_free;
+	int code;
+
+	b->wanted = c->count;
+	b->wanted_frames = c->frames;
 	code = quire_plan_create(b->q,
 				 QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = c->frames,
-					    .count = c->count),
+					    .count = (uint64_t)c->count + b->extra),
 				 &plan);
 	if (code) {
 		b->now.errors++;
 		done(b, code, 0, 0, 0);
-		in_vain(b, NULL);
+		in_vain(b, NULL, code, false);
 		return;
 	}
 	runs_free = plan->info.runs_free;
-	if (plan->info.runs == runs_free) { /* nothing can be moved for it */
-		done(b, runs_free < c->count ? -EBUSY : 0, 0, 0, 0);
-		if (runs_free < c->count)
-			in_vain(b, plan);
+	if (runs_free >= c->count) { /* what was freed is taken back by planning */
+		done(b, 0, 0, 0, 0);
+		start_over(b);
+	} else if (plan->info.runs == runs_free) { /* nothing can be moved for it */
+		done(b, -EBUSY, 0, 0, 0);
+		in_vain(b, plan, -EBUSY, false);
 	} else {
-		code = quire_plan_execute(plan,
-					  QUIRE_BUDGET(.mode = QUIRE_SYNC, .mode_set = 1,
-						       .bytes = limit,
-						       .deadline_ns = b->options.step_ns,
-						       .folio_ns = b->options.step_ns / 2,
-						       .progress = between_batches, .arg = b),
-					  &r);
+		code = execute(b, c, plan, &r);
 		if (account(b, code, &r, runs_free))
-			held_reset(b);
+			start_over(b);
 		else
-			in_vain(b, plan);
+			in_vain(b, plan, code, true);
 	}
 	quire_plan_destroy(plan);
 }
@@ -363,8 +397,9 @@ static int follow(struct background *b, const struct quire_policy_view *view,
 	case QUIRE_CHOICE_RUNS:
 		free = c->frames == view->run_frames ? view->runs_free : free_runs(b->q, c->frames);
 		if (free >= c->count) /* it is so already */
-			return rest(b, view, c->runs_below > view->runs_free ? c->runs_below
-									       : view->runs_free);
+			return rest(b, view,
+				    c->runs_below > view->runs_free ? c->runs_below
+								    : view->runs_free);
 		b->last = c->what;
 		if (b->held.blocked) {
 			*until = earlier(*until, b->held.look_at);
@@ -429,7 +464,7 @@ static bool still_blocked(struct background *b, uint32_t events, uint64_t now)
 	if (!b->held.blocked)
 		return false;
 	if (!held_let_go(b, events, now))
-		return !(events & others) && now < b->ask_at;
+		return b->told && !(events & others) && now < b->ask_at;
 	if (events & 1u << QUIRE_EVENT_ASKED)
 		held_reset(b);
 	else
@@ -458,6 +493,7 @@ int background_advance(struct background *b, uint64_t *until)
 	show(b, QUIRE_BACKGROUND_WORKING, UINT64_MAX);
 	look(b, now, &view);
 	ask(b, &view, &choice);
+	b->told = view.blocked;
 	b->ask_at = choice.after_ns ? later(now, choice.after_ns) : UINT64_MAX;
 	b->now.runs_free = view.runs_free;
 	b->now.runs_wanted = choice.what == QUIRE_CHOICE_RUNS ? choice.count : 0;
@@ -478,7 +514,7 @@ void background_begin(struct background *b)
 	b->ask_at = UINT64_MAX;
 	b->last = QUIRE_CHOICE_REST;
 	done(b, 0, 0, 0, 0);
-	held_reset(b);
+	start_over(b);
 	show(b, QUIRE_BACKGROUND_WORKING, UINT64_MAX);
 }
 

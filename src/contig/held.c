@@ -56,12 +56,12 @@ static uint32_t told_by(const struct held_one *one)
 	}
 }
 
-/* The fence that a folio of the plan waits for, with a reference. */
-static struct quire_fence *fence_of(const struct quire_plan *plan, const struct quire_folio *folio)
+/* The fence that a blocker names, with a reference: its site is the fence's name. */
+static struct quire_fence *fence_of(const struct quire_plan *plan, const char *site)
 {
-	for (size_t i = 0; i < plan->fenced.n; i++)
-		if (plan->fenced.at[i].folio == folio)
-			return quire_fence_get(plan->fenced.at[i].fence);
+	for (size_t i = 0; i < plan->fenced.held_n; i++)
+		if (plan->fenced.held[i]->name == site)
+			return quire_fence_get(plan->fenced.held[i]);
 	return NULL;
 }
 
@@ -71,15 +71,22 @@ static uint64_t remember(struct held *held, const struct quire_plan *plan,
 	struct held_one one = { .folio = who->folio, .frame = who->frame, .why = who->why };
 	uint64_t bits = 0;
 
+	for (uint32_t i = 0; i < held->n; i++)
+		if (held->one[i].folio == one.folio && held->one[i].frame.n == one.frame.n) {
+			/* The later word counts: it was said with more patience. */
+			quire_fence_put(held->one[i].fence);
+			held->one[i] = held->one[--held->n];
+			held->all--;
+			break;
+		}
 	if (one.folio) {
 		one.word = load_acquire(&one.folio->word_);
 		bits = watch_bit(one.folio);
 	}
 	if (one.why == QUIRE_REASON_FENCE)
-		one.fence = fence_of(plan, one.folio);
+		one.fence = fence_of(plan, who->site);
 	if (one.fence)
 		bits |= watch_bit(one.fence);
-	held->silent |= is_silent(&one);
 	held->listens |= told_by(&one);
 	held->all++;
 	if (held->n == HELD_MAX) {
@@ -108,13 +115,13 @@ static uint64_t later(uint64_t now, uint64_t ns)
 void held_by(struct background *b, const struct quire_plan *plan, uint64_t now)
 {
 	struct held *held = &b->held;
-	uint64_t watched = 0;
+	uint64_t watched = load_acquire(&b->q->watched);
 
-	forget(held);
-	held->blocked = true;
 	for (size_t i = 0; plan && i < quire_plan_blockers(plan); i++)
 		watched |= remember(held, plan, quire_plan_blocker(plan, i));
-	held->silent |= !plan;
+	held->silent = !plan || held->all > held->n;
+	for (uint32_t i = 0; i < held->n; i++)
+		held->silent |= is_silent(&held->one[i]);
 	__atomic_store_n(&b->q->watched, watched, __ATOMIC_SEQ_CST);
 	if (!held->pause)
 		held->pause = PAUSE_FIRST_NS;
@@ -122,15 +129,19 @@ void held_by(struct background *b, const struct quire_plan *plan, uint64_t now)
 		held->freed = FREED_FIRST;
 	if (held->silent)
 		held->look_at = later(now, held->pause);
-	held->freed_at = load_acquire(&b->q->freed_frames) + held->freed;
-	__atomic_store_n(&b->q->freed_at, held->freed_at, __ATOMIC_SEQ_CST);
+	folios_tell_freed(b->q, held->freed);
+}
+
+void held_block(struct background *b)
+{
+	b->held.blocked = true;
 }
 
 void held_forget(struct background *b)
 {
 	forget(&b->held);
 	__atomic_store_n(&b->q->watched, 0, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&b->q->freed_at, UINT64_MAX, __ATOMIC_SEQ_CST);
+	folios_tell_freed(b->q, 0);
 }
 
 void held_reset(struct background *b)
@@ -151,9 +162,9 @@ static bool unpinned(struct quire *q, const struct held_one *one)
 	folio = folio_get_at(q, one->frame);
 	if (!folio)
 		return true;
-	pinned = folio == one->folio && (one->why == QUIRE_REASON_LONG_PIN
-						 ? folio_pinned_long_by(q, folio, false, &who)
-						 : folio_pinned_by(q, folio, &who));
+	pinned = folio == one->folio &&
+		 (one->why == QUIRE_REASON_LONG_PIN ? folio_pinned_long_by(q, folio, false, &who)
+						    : folio_pinned_by(q, folio, &who));
 	quire_folio_put(folio);
 	return !pinned;
 }
@@ -196,7 +207,7 @@ bool held_let_go(struct background *b, uint32_t events, uint64_t now)
 {
 	struct held *held = &b->held;
 	bool in_time = held->silent && now >= held->look_at;
-	bool freed = load_acquire(&b->q->freed_frames) >= held->freed_at;
+	bool freed = load_acquire(&b->q->freed_frames) >= held->freed;
 	bool gone = freed || events & EVENT(ASKED);
 
 	events &= ~EVENT(TIME); /* that was the policy's time, or the budget's */

@@ -141,8 +141,8 @@ static int layers_busy(struct quire *q)
 
 	for (unsigned i = 0; i < quire_layer_count && !error; i++)
 		error = quire_layers[i]->busy ? quire_layers[i]->busy(q) : 0;
-	if (!error && (load_acquire(&q->ops) || load_acquire(&q->plans) ||
-		       load_acquire(&q->servers)))
+	if (!error &&
+	    (load_acquire(&q->ops) || load_acquire(&q->plans) || load_acquire(&q->servers)))
 		error = -EBUSY;
 	return error;
 }
@@ -240,6 +240,12 @@ void instance_notice(struct quire *q, uint32_t what)
 			os_event_raise(q->notice_event);
 	}
 	fetch_sub(&q->noticing, 1u);
+}
+
+void instance_notice_of(struct quire *q, const void *what)
+{
+	if (load_relaxed(&q->watched) & watch_bit(what))
+		notice(q, NOTICE_UNBLOCKED);
 }
 
 _Static_assert(QUIRE_REASON_COUNT <= QUIRE_REASON_ROOM, "more reasons than the ABI has room for");

@@ -48,8 +48,8 @@ struct quire_owner {
 	void *arg;
 	bool has_ops;
 	struct quire_owner_stalls stalls; /* atomic; no size in it */
-	uint16_t number; /* as a lender of frames, lend.c; 0: it is none */
-	uint32_t life;	 /* atomic, futex: see above */
+	uint16_t number;		  /* as a lender of frames, lend.c; 0: it is none */
+	uint32_t life;			  /* atomic, futex: see above */
 	/* atomic: folios, named pins and lent places that need it, and 1 until it is destroyed */
 	uint64_t folios;
 	struct quire_owner *next;
@@ -82,7 +82,6 @@ struct limbo {
 
 /* What is ready to be given back to owners, once no lock is held. */
 struct returns {
-	uint64_t frames; /* of retired folios, with what was freed at once */
 	struct quire_folio *folio; /* by link_ */
 	struct limbo *limbo;
 };
@@ -97,7 +96,9 @@ struct folios {
 
 	struct quire_folio *fresh; /* atomic stack: just retired */
 	uint32_t fresh_count; /* atomic, about: retirements since the last attempt to reclaim */
-	uint32_t reclaim_at;  /* atomic: at so many of them the next attempt is due */
+	/* atomic: at so many of them a put looks closer: reclaim_due, or 0 where all are told */
+	uint32_t reclaim_at;
+	uint32_t reclaim_due; /* atomic: at so many of them the next attempt is due */
 	/* Under reclaim_lock: */
 	struct quire_folio *waiting; /* retired before `target` */
 	struct quire_folio *held;    /* retired, out of readers' sight, pinned */
@@ -239,6 +240,12 @@ void pin_look(const struct quire_pin *pin, struct pin_look *look);
 /* Spilled pins of threads that are gone: how many; dropped, which is what ends them. */
 uint64_t pins_gone(struct quire *q);
 void pins_forget(struct quire *q);
+
+/*
+ * From now on every folio that goes is told: by notice_of(), and NOTICE_FREED once they had so many
+ * frames. 0: no longer. Costs a put nothing while it is off, by the comparison it makes anyway.
+ */
+void folios_tell_freed(struct quire *q, uint64_t frames);
 
 /* Hands a filled limbo over; it is freed with its places once its readers have left. */
 void folios_limbo(struct quire *q, struct limbo *limbo);

@@ -14,7 +14,7 @@
 #define USED(s) ((s)&0x3ffu)
 #define FREE(s) (QUIRE_BLOCK_FRAMES - USED(s))
 #define CLAIMED (1u << 10)
-#define PINNED (1u << 11) /* its class; says nothing while the block is empty */
+#define PINNED (1u << 11)  /* its class; says nothing while the block is empty */
 #define COUNTED (1u << 12) /* nobody has a frame of it, and it is one of those in `empty` */
 
 /* Blocks whose states share a cache line. */
@@ -91,16 +91,23 @@ static void uncount(struct blocks *b)
 		b->low(b->low_arg);
 }
 
-/* The first frames of a block; apart from count_take(), which pays nothing for it. */
-static __attribute__((noinline)) bool count_begin(struct blocks *b, uint32_t i, uint32_t *s,
-						  uint32_t n, enum block_class class)
+/* count_take() of what may be empty: who begins a block says so. Apart, so that others do not pay.
+ */
+static __attribute__((noinline)) bool count_begin(struct blocks *b, uint32_t i, uint32_t n,
+						  enum block_class class, bool claimed_too)
 {
-	uint32_t new = (*s & ~(PINNED | COUNTED)) + n;
+	uint32_t s = load_relaxed(&b->state[i]), new;
 
-	if (!compare_exchange(&b->state[i], s, new | (class == BLOCK_PINNED ? PINNED : 0)))
-		return false;
-	if (*s & COUNTED)
+	do {
+		if (USED(s) + n > QUIRE_BLOCK_FRAMES || ((s & CLAIMED) && !claimed_too))
+			return false;
+		new = (s & ~COUNTED) + n;
+		if (!USED(s))
+			new = (new & ~PINNED) | (class == BLOCK_PINNED ? PINNED : 0);
+	} while (!compare_exchange(&b->state[i], &s, new));
+	if (s & COUNTED)
 		uncount(b);
+	SYNC_POINT("frame:counted", NULL);
 	return true;
 }
 
@@ -110,13 +117,12 @@ static bool count_take(struct blocks *b, uint32_t i, uint32_t n, enum block_clas
 {
 	uint32_t s = load_relaxed(&b->state[i]);
 
-	for (;;) {
+	do {
+		if (!USED(s))
+			return count_begin(b, i, n, class, claimed_too);
 		if (USED(s) + n > QUIRE_BLOCK_FRAMES || ((s & CLAIMED) && !claimed_too))
 			return false;
-		if (USED(s) ? compare_exchange(&b->state[i], &s, s + n)
-			    : count_begin(b, i, &s, n, class))
-			break;
-	}
+	} while (!compare_exchange(&b->state[i], &s, s + n));
 	SYNC_POINT("frame:counted", NULL);
 	return true;
 }
@@ -145,7 +151,7 @@ static __attribute__((noinline)) void emptied(struct blocks *b, uint32_t i, uint
 		count_empty(b, i);
 }
 
-static void count_give(struct blocks *b, uint32_t i, uint32_t n)
+static inline void count_give(struct blocks *b, uint32_t i, uint32_t n)
 {
 	uint32_t s;
 

@@ -95,8 +95,8 @@ void blocks_unclaim(struct blocks *blocks, uint32_t first, uint32_t n, const voi
 
 enum blocks_watch {
 	BLOCKS_WATCH_OFF,
-	BLOCKS_WATCH_TAKES,	/* blocks that become empty later do not count */
-	BLOCKS_WATCH_BOTH,	/* they do */
+	BLOCKS_WATCH_TAKES, /* blocks that become empty later do not count */
+	BLOCKS_WATCH_BOTH,  /* they do */
 };
 /*
  * Watches the empty blocks: from now on whoever begins one of those counted calls low, if fewer

@@ -34,9 +34,12 @@ int mover_init(struct mover *m, struct quire *q, enum quire_mode mode)
 
 void mover_finish(struct mover *m)
 {
-	thread_self()->movers--;
+	struct thread *t = thread_self();
+
+	t->movers--;
 	fetch_sub(&m->q->ops, 1u);
-	notice(m->q, NOTICE_ENDED);
+	if (!t->background)
+		notice(m->q, NOTICE_ENDED);
 	mem_free(m->limbo);
 	mem_free(m->entry);
 	mem_free(m->list);

@@ -52,25 +52,25 @@ struct quire_policy_view {
 	size_t size;	 /* of what is there */
 	uint64_t now_ns; /* monotonic */
 	/* The arena. */
-	uint64_t frames;	 /* all of them */
-	uint64_t frames_free;	 /* */
-	uint64_t frames_freed;	 /* so far, since the quire was made: how busy it is */
-	uint32_t blocks;	 /* of 512 frames */
+	uint64_t frames; /* all of them */
+	uint64_t frames_free;
+	uint64_t folios_freed;	   /* so far, since the quire was made: how busy it is */
+	uint32_t blocks;	   /* of 512 frames */
 	uint32_t blocks_by_use[9]; /* [0]: nothing in use; [i]: up to i eighths in use */
 	/* What the host wants to have ready (quire_background_options). */
 	uint32_t run_frames; /* frames a run */
 	uint32_t runs_low, runs_high;
-	uint32_t runs_free;   /* aligned runs of run_frames frames that are free now */
-	uint32_t events;      /* since it was last asked: a bit for each enum quire_event */
+	uint32_t runs_free;	/* aligned runs of run_frames frames that are free now */
+	uint32_t events;	/* since it was last asked: a bit for each enum quire_event */
 	uint64_t places_missed; /* so far: QUIRE_COUNTERS, no_place */
 	/* What the latest choice came to. */
-	enum quire_choice last;	   /* REST at first */
-	int last_code;		   /* 0, or the -errno it ended with */
-	uint64_t last_gain;	   /* runs gained, or bytes given back */
-	uint64_t last_bytes;	   /* bytes moved */
-	uint64_t last_ns;	   /* time it took */
-	uint32_t blocked;	   /* 1: RUNS was in vain, and nothing has changed since */
-	uint32_t blockers;	   /* who stood in the way, folio by folio */
+	enum quire_choice last; /* REST at first */
+	int last_code;		/* 0, or the -errno it ended with */
+	uint64_t last_gain;	/* runs gained, or bytes given back */
+	uint64_t last_bytes;	/* bytes moved */
+	uint64_t last_ns;	/* time it took */
+	uint32_t blocked;	/* 1: RUNS was in vain, and nothing has changed since */
+	uint32_t blockers;	/* who stood in the way, folio by folio */
 	/* The budget, now. */
 	uint64_t bytes_left; /* UINT64_MAX: no limit */
 };
@@ -98,8 +98,8 @@ struct quire_policy_ops {
 	 *
 	 * Called     by whoever works in the background, never twice at once for one quire, with no
 	 *            lock held: after each event, and after each step until the answer is REST.
-	 * Must not   call the library (quire_background_stop() and quire_destroy() answer -EDEADLK),
-	 *            keep the view, or sleep.
+	 * Must not   call the library (quire_background_stop() and quire_destroy() answer
+	 * -EDEADLK), keep the view, or sleep.
 	 */
 	void (*choose)(const struct quire_policy_view *view, struct quire_policy_choice *choice,
 		       void *arg);
