@@ -61,6 +61,15 @@ struct blocks {
 	uint64_t bytes;
 	struct block_slot *slot;
 	uint8_t *line; /* of each cache line of states: the slot + 1 that has homes there, or 0 */
+
+	/*
+	 * Of who watches the empty blocks, blocks_watch(). While nobody does, nothing is counted.
+	 */
+	uint32_t watch; /* atomic: enum blocks_watch */
+	uint32_t below; /* atomic: low is called when a block is begun and fewer are empty */
+	uint32_t empty; /* atomic: blocks with COUNTED in their state, none of which is in use */
+	void (*low)(void *arg);
+	void *low_arg;
 };
 
 /* n blocks, all free. 0 or -ENOMEM. */
@@ -94,6 +103,18 @@ void blocks_unclaim(struct blocks *blocks, uint32_t first, uint32_t n, const voi
 
 /* Who has it, or NULL. */
 const void *blocks_claimed_by(const struct blocks *blocks, uint32_t block);
+enum blocks_watch {
+	BLOCKS_WATCH_OFF,
+	BLOCKS_WATCH_TAKES, /* blocks that become empty later do not count */
+	BLOCKS_WATCH_BOTH,  /* they do */
+};
+/*
+ * Watches the empty blocks: from now on whoever begins one of those counted calls low, if fewer
+ * than below are left by then. Returns how many there are, exactly: each block is counted in its
+ * state, by the same atomic operation that finds it empty. One watcher; it may call again.
+ */
+uint32_t blocks_watch(struct blocks *blocks, enum blocks_watch watch, uint32_t below);
+
 bool blocks_is_claimed(const struct blocks *blocks, uint32_t block);
 /* Free frames of a block, by its count: 512 means that nobody has or is about to have any. */
 uint32_t blocks_free_of(const struct blocks *blocks, uint32_t block);

@@ -265,6 +265,21 @@ void node_look(struct node *node, uint32_t block, struct node_block *out)
 	pthread_mutex_unlock(&node->lock);
 }
 
+uint32_t node_free_of(const struct node *node, uint32_t block)
+{
+	return blocks_free_of(&node->blocks, block);
+}
+
+static void low(void *quire)
+{
+	notice(quire, NOTICE_LOW);
+}
+
+uint32_t node_watch(struct node *node, enum blocks_watch watch, uint32_t below)
+{
+	return blocks_watch(&node->blocks, watch, below);
+}
+
 int64_t node_give_back(struct node *node, uint32_t block)
 {
 	uint64_t offset = (uint64_t)block * OS_BLOCK_BYTES;
@@ -378,6 +393,8 @@ static int node_init(struct quire *q)
 	error = blocks_init(&node->blocks, blocks);
 	if (error)
 		goto undo_idle;
+	node->blocks.low = low;
+	node->blocks.low_arg = q;
 	pthread_mutex_init(&node->lock, NULL);
 	q->node = node;
 	return 0;

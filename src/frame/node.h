@@ -103,6 +103,14 @@ void node_unclaim(struct node *node, uint32_t first, uint32_t n, const void *who
 int64_t node_give_back(struct node *node, uint32_t block);
 
 void node_look(struct node *node, uint32_t block, struct node_block *out);
+/* How many of its frames are free, by the count alone. */
+uint32_t node_free_of(const struct node *node, uint32_t block);
+
+/*
+ * blocks_watch(); who begins a block when fewer than below are empty gives NOTICE_LOW. Returns how
+ * many are empty.
+ */
+uint32_t node_watch(struct node *node, enum blocks_watch watch, uint32_t below);
 
 /* NULL, or which of the invariants above does not hold. When nothing else runs. */
 const char *node_validate(struct node *node);
