@@ -20,9 +20,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../tests/oracle/oracle.h"
 #include "clock.h"
 #include "copylimit.h"
+#include "goal.h"
 #include "inject.h"
 #include "judge.h"
 #include "load.h"
@@ -41,6 +41,7 @@ enum { EXIT_PASS = 0, EXIT_FAIL = 1, EXIT_INPUT = 2 };
 
 struct squeeze {
 	struct squeeze_options options;
+	const struct goal *goal;
 	char file[PATH_MAX];
 	struct layout layout;
 	struct stage stage;
@@ -165,6 +166,11 @@ static bool prepare(struct squeeze *s)
 		complain(s, s->layout.name, "no memory for a layout of this size");
 		return false;
 	}
+	if (!goal_settle(&s->options.goal, s->stage.recorded, s->stage.blocks, why, sizeof(why))) {
+		complain(s, s->layout.name, why);
+		return false;
+	}
+	s->goal = &o->goal;
 	need = stage_memory(&s->stage);
 	have = memory_available("");
 	if (need > have) {
@@ -209,8 +215,7 @@ static int ask_oracle(const struct squeeze *s, const struct fixed *fixed, uint8_
 		      struct report_side *possible)
 {
 	const struct stage *st = &s->stage;
-	struct oracle_folio *folios = calloc(st->n, sizeof(*folios));
-	struct oracle_arena arena = { st->blocks, 9, st->n, folios };
+	struct oracle_folio *folios = calloc(st->n + goal_room(s->goal), sizeof(*folios));
 	struct oracle_verdict verdict;
 	int err;
 
@@ -222,15 +227,14 @@ static int ask_oracle(const struct squeeze *s, const struct fixed *fixed, uint8_
 		enum holder h = t->holder;
 
 		folios[i].block = at / QUIRE_BLOCK_FRAMES;
-		folios[i].offset = (uint16_t)(at % QUIRE_BLOCK_FRAMES);
+		folios[i].offset = at % QUIRE_BLOCK_FRAMES;
 		folios[i].order = t->order;
 		folios[i].fixed = h == HOLDER_LEGACY || (fixed->in_use && t->in_use) ||
 				  (fixed->stays && fixed->stays[i]);
 	}
-	err = oracle_judge(&arena, UINT64_MAX, &verdict, taken);
+	err = goal_judge(s->goal, folios, st->n, &verdict, &possible->runs, taken);
 	if (!err) {
 		possible->known = true;
-		possible->runs = verdict.runs - (st->blocks - st->recorded);
 		possible->bytes = verdict.bytes;
 	}
 	free(folios);
@@ -256,14 +260,13 @@ static int plan_and_move(struct squeeze *s, struct arena *a, const char *label,
 			 struct quire_plan **plan, struct quire_result *result,
 			 struct report_side *side)
 {
+	const struct quire_goal goal = goal_for_plan(s->goal);
 	struct quire_plan_info info = { .size = sizeof(info) };
+	uint64_t before = s->goal->free_before;
 	int err;
 
 	phase(s, label, true);
-	err = quire_plan_create(a->quire,
-				QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = QUIRE_BLOCK_FRAMES,
-					   .count = QUIRE_MAX),
-				plan);
+	err = quire_plan_create(a->quire, &goal, plan);
 	if (err)
 		return err;
 	err = quire_plan_info(*plan, &info);
@@ -275,10 +278,10 @@ static int plan_and_move(struct squeeze *s, struct arena *a, const char *label,
 	if (err && err != -ECANCELED && err != -EBUSY && err != -ENOSPC)
 		return err;
 	side->known = true;
-	side->runs = result->obtained -
-		     (result->obtained < info.runs_free ? result->obtained : info.runs_free);
+	side->runs = result->obtained - (result->obtained < before ? result->obtained : before);
 	side->bytes = result->bytes_moved;
 	s->report.lower_bound_bytes = info.lower_bound_bytes;
+	s->report.no_place = info.no_place;
 	return err == -ECANCELED ? err : 0;
 }
 
