@@ -14,16 +14,15 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <quire.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "copylimit.h"
 #include "goal.h"
 #include "inject.h"
+#include "interrupt.h"
 #include "judge.h"
 #include "load.h"
 #include "map.h"
@@ -57,37 +56,6 @@ struct squeeze {
 	size_t ncopies;
 	char lack[128]; /* what there was not enough of, before anything moved; "": of nothing */
 };
-
-static volatile sig_atomic_t interrupted;
-static uint64_t interrupted_at; /* atomic: a handler may run in any thread */
-
-/* timeout(1), for one, signals both the program and its group: two of them mean one. */
-#define SAME_SIGNAL_NS 300000000u
-
-/* The first signal ends the work in order, a later one the program. */
-static void on_signal(int number)
-{
-	uint64_t none = 0, now = clock_ns();
-
-	interrupted = 1;
-	if (__atomic_compare_exchange_n(&interrupted_at, &none, now, false, __ATOMIC_SEQ_CST,
-					__ATOMIC_SEQ_CST) ||
-	    now < none + SAME_SIGNAL_NS)
-		return;
-	signal(number, SIG_DFL);
-	raise(number);
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action;
-
-	memset(&action, 0, sizeof(action));
-	action.sa_handler = on_signal;
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-}
 
 static void complain(struct squeeze *s, const char *what, const char *why)
 {
@@ -544,7 +512,7 @@ int squeeze_main(int argc, char **argv)
 	if (!squeeze_options_parse(&s->options, argc, argv))
 		goto out;
 	inject_prepare(&s->options.inject);
-	catch_signals();
+	interrupt_catch(NULL);
 	term_init(&s->term);
 	if (!prepare(s))
 		goto out;
