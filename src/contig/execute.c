@@ -712,6 +712,7 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 	if (error)
 		return error;
 	plan->executed = true;
+	x.m.stay = plan->stay;
 	record_started(plan, x.budget.mode);
 	error = close_range(&x);
 	if (!error)

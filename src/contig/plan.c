@@ -247,11 +247,44 @@ bool plan_pool_keeps(const struct quire_plan *plan, uint32_t window)
 	return idle && idle == used;
 }
 
+static bool is_of_one_node(const struct quire_plan *plan, uint32_t window)
+{
+	uint32_t first = window * plan->blocks_each, blocks = node_blocks(plan->q->node) - first;
+
+	return node_has_all(plan->q->node, first,
+			    blocks < plan->blocks_each ? blocks : plan->blocks_each);
+}
+
+/* May it be emptied, as far as the goal says? */
+static bool is_meant(const struct quire_plan *plan, uint32_t window)
+{
+	const struct nodes *nodes = plan->q->node;
+	uint32_t node = node_of_block(nodes, window * plan->blocks_each);
+
+	if (plan->is_range)
+		return true;
+	return is_of_one_node(plan, window) && !node_is_offline(nodes, node) &&
+	       (!plan->goal.node_set || plan->goal.node == node);
+}
+
+/*
+ * A range offers no place, whether it can be emptied or not, nor does a node that is offline. Where
+ * nothing leaves its node, a window across two of them has none that could be counted.
+ */
+static bool offers_places(const struct quire_plan *plan, uint32_t block)
+{
+	const struct nodes *nodes = plan->q->node;
+	uint32_t window = block / plan->blocks_each;
+
+	return !plan_in_range(plan, window) &&
+	       !node_is_offline(nodes, node_of_block(nodes, block)) &&
+	       (!plan->stay || is_of_one_node(plan, window));
+}
+
 static int survey_block(struct survey *s, uint32_t b)
 {
 	struct choose_window *w = &s->window[b / s->plan->blocks_each];
 	struct node_block *block = &s->block[b];
-	bool in_range = plan_in_range(s->plan, b / s->plan->blocks_each);
 	unsigned i = 0;
 	int error = 0;
 
@@ -259,9 +292,9 @@ static int survey_block(struct survey *s, uint32_t b)
 	if (block->claim && block->claim != s->plan)
 		/* Another plan's: neither a goal nor a destination. Named once a window. */
 		return w->feasible ? add_blocker_at(s, b, QUIRE_REASON_CLAIMED) : 0;
-	/* A range offers no place, whether it can be emptied or not. */
-	for (unsigned j = 0; j < CHOOSE_ORDERS && !in_range; j++)
-		w->slots[j] += bits_count_clear(&block->used, j);
+	if (offers_places(s->plan, b))
+		for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
+			w->slots[j] += bits_count_clear(&block->used, j);
 	while (i < QUIRE_BLOCK_FRAMES && !error) {
 		struct quire_frame frame = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
 		struct quire_folio *folio;
@@ -362,7 +395,9 @@ static int survey(struct quire_plan *plan, struct survey *s)
 	if (!s->block || !s->window || hazards_gather(&s->hazards))
 		error = -ENOMEM;
 	for (uint32_t w = plan->from; !error && w < plan->end; w++)
-		s->window[w].feasible = true;
+		s->window[w].feasible = is_meant(plan, w);
+	for (uint32_t w = 0; !error && plan->stay && w < s->windows; w++)
+		s->window[w].node = (uint8_t)node_of_block(plan->q->node, w * plan->blocks_each);
 	for (uint32_t b = 0; !error && b < blocks; b++)
 		error = survey_block(s, b);
 	if (!error)
@@ -434,35 +469,73 @@ static int add_places(struct places *places, const struct block_bits *used, uint
 	return 0;
 }
 
+/* Of each node: in blocks with memory, and in those without. */
+struct node_places {
+	struct places filled, holes;
+};
+
+static int find_places(const struct quire_plan *plan, const struct survey *s,
+		       struct node_places *places)
+{
+	const struct nodes *nodes = plan->q->node;
+	int error = 0;
+
+	for (uint32_t b = 0; b < nodes->blocks && !error; b++) {
+		const struct node_block *block = &s->block[b];
+		struct node_places *of = &places[node_of_block(nodes, b)];
+
+		if (s->window[b / plan->blocks_each].chosen || !offers_places(plan, b) ||
+		    (block->claim && block->claim != plan))
+			continue;
+		error = add_places(block->filled ? &of->filled : &of->holes, &block->used, b);
+	}
+	return error;
+}
+
+static int take_place(struct node_places *places, struct plan_move *move)
+{
+	int error = places_take(&places->filled, move->order, &move->dst);
+
+	return error == -ENOSPC ? places_take(&places->holes, move->order, &move->dst) : error;
+}
+
+/* The folio's own node first; which of the places it gets is no matter to what is left. */
+static int place_move(const struct quire_plan *plan, struct node_places *places,
+		      struct plan_move *move)
+{
+	const struct nodes *nodes = plan->q->node;
+	uint32_t own = node_of(nodes, quire_frame(move->src));
+	int error = take_place(&places[own], move);
+
+	for (uint32_t i = 0; error == -ENOSPC && i < nodes->count && !plan->stay; i++)
+		if (i != own)
+			error = take_place(&places[i], move);
+	if (error == -ENOSPC) { /* the arena changed while we looked */
+		move->dst = QUIRE_FRAME_NONE_N;
+		error = 0;
+	}
+	return error;
+}
+
 /* Gives every move a place outside the chosen windows: largest first, best fit. */
 static int place_moves(struct quire_plan *plan, const struct survey *s)
 {
-	uint32_t blocks = node_blocks(plan->q->node);
-	struct places places;
-	int error = 0;
+	const struct nodes *nodes = plan->q->node;
+	struct node_places *places = mem_zalloc(nodes->count, sizeof(*places));
+	int error;
 
-	places_init(&places);
-	for (uint32_t b = 0; b < blocks && !error; b++) {
-		const struct node_block *block = &s->block[b];
-
-		if (s->window[b / plan->blocks_each].chosen ||
-		    plan_in_range(plan, b / plan->blocks_each) ||
-		    (block->claim && block->claim != plan))
-			continue;
-		error = add_places(&places, &block->used, b);
+	if (!places)
+		return -ENOMEM;
+	error = find_places(plan, s, places);
+	for (unsigned order = CHOOSE_ORDERS; order-- > 0 && !error;)
+		for (size_t i = 0; i < plan->move_count && !error; i++)
+			if (plan->move[i].order == order && !plan->move[i].lent)
+				error = place_move(plan, places, &plan->move[i]);
+	for (uint32_t i = 0; i < nodes->count; i++) {
+		places_finish(&places[i].filled);
+		places_finish(&places[i].holes);
 	}
-	for (unsigned order = CHOOSE_ORDERS; order-- > 0 && !error;) {
-		for (size_t i = 0; i < plan->move_count && !error; i++) {
-			if (plan->move[i].order != order || plan->move[i].lent)
-				continue;
-			error = places_take(&places, order, &plan->move[i].dst);
-			if (error == -ENOSPC) { /* the arena changed while we looked */
-				plan->move[i].dst = QUIRE_FRAME_NONE_N;
-				error = 0;
-			}
-		}
-	}
-	places_finish(&places);
+	mem_free(places);
 	return error;
 }
 
@@ -593,38 +666,63 @@ struct plan_move *plan_find_move(struct quire_plan *plan, uint32_t src)
 	return &plan->move[low];
 }
 
+/* The blocks of a range, checked, into the plan. 0 or -EINVAL. */
+static int set_range(struct quire_plan *plan, uint32_t first, uint32_t frames)
+{
+	uint32_t blocks = node_blocks(plan->q->node), range = frames / QUIRE_BLOCK_FRAMES;
+
+	if (first % QUIRE_BLOCK_FRAMES || !range || frames % QUIRE_BLOCK_FRAMES ||
+	    first / QUIRE_BLOCK_FRAMES >= blocks || range > blocks - first / QUIRE_BLOCK_FRAMES)
+		return -EINVAL;
+	plan->is_range = true;
+	plan->blocks_each = 1;
+	plan->windows = blocks;
+	plan->from = first / QUIRE_BLOCK_FRAMES;
+	plan->end = plan->from + range;
+	/* From here on it is so many runs of one block. */
+	plan->goal.frames = QUIRE_BLOCK_FRAMES;
+	plan->goal.count = range;
+	return 0;
+}
+
+static int set_runs(struct quire_plan *plan, const struct quire_goal *goal)
+{
+	if (!goal->count || goal->first.n || goal->frames < QUIRE_BLOCK_FRAMES ||
+	    goal->frames > WINDOW_FRAMES_MAX || (goal->frames & (goal->frames - 1)))
+		return -EINVAL;
+	plan->blocks_each = goal->frames / QUIRE_BLOCK_FRAMES;
+	plan->windows = node_blocks(plan->q->node) / plan->blocks_each;
+	plan->end = plan->windows;
+	return 0;
+}
+
 /* What a goal says, checked, into the plan. 0 or -EINVAL. */
 static int set_goal(struct quire_plan *plan, struct quire *q, const struct quire_goal *goal)
 {
-	uint32_t blocks = node_blocks(q->node), first = goal->first.n / QUIRE_BLOCK_FRAMES;
-	uint32_t range = goal->frames / QUIRE_BLOCK_FRAMES;
+	const struct nodes *nodes = q->node;
+	const struct node *node;
 
 	plan->q = q;
 	plan->goal = *goal;
-	if (goal->flags)
+	plan->stay = goal->flags & QUIRE_GOAL_STAY;
+	if ((goal->flags & ~QUIRE_GOAL_STAY) || goal->node >= nodes->count ||
+	    (goal->node_set && goal->kind != QUIRE_GOAL_RUNS) ||
+	    (goal->node && !goal->node_set && goal->kind != QUIRE_GOAL_NODE))
 		return -EINVAL;
-	if (goal->kind == QUIRE_GOAL_RANGE) {
-		if (goal->count || goal->first.n % QUIRE_BLOCK_FRAMES || !range ||
-		    goal->frames % QUIRE_BLOCK_FRAMES || first >= blocks || range > blocks - first)
+	switch (goal->kind) {
+	case QUIRE_GOAL_RUNS:
+		return set_runs(plan, goal);
+	case QUIRE_GOAL_RANGE:
+		return goal->count ? -EINVAL : set_range(plan, goal->first.n, goal->frames);
+	case QUIRE_GOAL_NODE:
+		if (goal->count || goal->frames || goal->first.n || plan->stay)
 			return -EINVAL;
-		plan->is_range = true;
-		plan->blocks_each = 1;
-		plan->windows = blocks;
-		plan->from = first;
-		plan->end = first + range;
-		/* From here on it is so many runs of one block. */
-		plan->goal.frames = QUIRE_BLOCK_FRAMES;
-		plan->goal.count = range;
-		return 0;
-	}
-	if (goal->kind != QUIRE_GOAL_RUNS || !goal->count || goal->first.n ||
-	    goal->frames < QUIRE_BLOCK_FRAMES || goal->frames > WINDOW_FRAMES_MAX ||
-	    (goal->frames & (goal->frames - 1)))
+		node = &nodes->node[goal->node];
+		return set_range(plan, node->first * QUIRE_BLOCK_FRAMES,
+				 node->blocks.n * QUIRE_BLOCK_FRAMES);
+	default:
 		return -EINVAL;
-	plan->blocks_each = goal->frames / QUIRE_BLOCK_FRAMES;
-	plan->windows = blocks / plan->blocks_each;
-	plan->end = plan->windows;
-	return 0;
+	}
 }
 
 int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct quire_plan **result)

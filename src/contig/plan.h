@@ -37,6 +37,7 @@ struct quire_plan {
 	uint32_t from, end;   /* windows that may be emptied: all, or those of a range */
 	bool is_range;	      /* closed as a whole while it is executed; no place is in it */
 	bool closed;	      /* it is */
+	bool stay;	      /* nothing leaves its node */
 	bool executed;
 	struct quire_plan_info info;
 

@@ -10,7 +10,7 @@
 
 #include <quire/instance.h>
 
-struct node;
+struct nodes;
 struct folios;
 struct records;
 
@@ -33,7 +33,7 @@ struct quire {
 	uint32_t plans;		    /* atomic: plans alive */
 	uint32_t ops;		    /* atomic: moves and plans that run now */
 	uint32_t servers;	    /* atomic: threads that look at it for `quire explain` */
-	struct node *node;
+	struct nodes *node;
 	struct folios *folios;
 	struct records *records;
 	struct quire *next; /* all instances, for fork; under the list's lock */
