@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * move.c: how fast do folios move, against a bare non-temporal copy of the same pages in the same
- * order? One thread, one owner without ops, places random over an arena of 1 GiB, or as many MiB as
+ * order? One thread, one owner without ops, places random over an arena of 4 GiB, or as many MiB as
  * the argument says.
  */
 #include "bench.h"
@@ -137,7 +137,7 @@ out:
 
 int main(int argc, char **argv)
 {
-	uint64_t arena = (uint64_t)(argc > 1 ? atoi(argv[1]) : 1024) << 20;
+	uint64_t arena = (uint64_t)(argc > 1 ? atoi(argv[1]) : 4096) << 20;
 
 	if (measure("move-4k", 0, arena) || measure("move-64k", 4, arena) ||
 	    measure("move-2m", 9, arena)) {

@@ -8,6 +8,7 @@
 #define QUIRE_H
 
 #include <quire/base.h>
+#include <quire/extent.h>
 #include <quire/fence.h>
 #include <quire/folio.h>
 #include <quire/instance.h>

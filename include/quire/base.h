@@ -22,6 +22,7 @@ struct quire_batch;
 struct quire_fence;
 struct quire_pin;
 struct quire_plan;
+struct quire_extent;
 struct quire_server;
 
 /* "as many as there are" */
@@ -89,7 +90,8 @@ enum quire_mode {
 	X(RETIRED, "freed, but still pinned")                                                      \
 	X(MODE, "needs a more patient mode")                                                       \
 	X(FENCE, "waits for its owner's fence")                                                    \
-	X(POOL, "kept empty by its owner")
+	X(POOL, "kept empty by its owner")                                                         \
+	X(EXTENT, "handed out as an extent")
 
 enum quire_reason {
 #define QUIRE_REASON_ENUM_(name, text) QUIRE_REASON_##name,

@@ -64,7 +64,7 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_create(const struct quire_options *options
 /*
  * Ends a quire and gives its memory back. Each folio still alive gets its owner's free op, once,
  * with QUIRE_FREE_DESTROY; owners go too. No other call on this quire may be running or follow.
- * -EBUSY    a pin is held, a plan is alive, something moves, or it is served
+ * -EBUSY    a pin is held, an extent or a plan is alive, something moves, or it is served
  * -EDEADLK  inside of an op
  * Nothing was changed then. Pins of threads that are gone do not count: nobody could release them.
  * destroy(NULL) is 0.
@@ -127,6 +127,7 @@ QUIRE_EXPORT int64_t quire_give_back(struct quire *quire, uint64_t bytes);
 	X(op_frame_get, "calls of frame_get ops")                                                  \
 	X(op_frame_put, "calls of frame_put ops")                                                  \
 	X(given_back_bytes, "bytes given back to the system")                                      \
+	X(extents, "extents handed out")                                                           \
 	X(collapsed_bytes, "bytes of small pages that became 2 MiB pages")
 
 struct quire_stats {
@@ -139,7 +140,7 @@ struct quire_stats {
 	uint64_t frames_limbo;	 /* places moved away from, waiting for a reader */
 	uint64_t metadata_bytes; /* what describes the arena, resident */
 	uint64_t frames_idle;	 /* taken by owners, and empty */
-	uint64_t reserved[1];
+	uint64_t frames_extents; /* handed out as extents */
 	/* How often something was not moved, by reason; room for reasons to come. */
 	uint64_t not_moved[QUIRE_REASON_ROOM];
 	/* Last, since new counters go to the end. */
@@ -162,6 +163,7 @@ struct quire_block_info {
 	uint32_t long_pins; /* of those, folios with named pins */
 	uint32_t claimed;   /* 1: a running plan keeps allocations out */
 	uint32_t idle;	    /* of those used: taken by owners, and empty */
+	uint32_t extents;   /* of those used: handed out as extents */
 };
 
 /* Number of blocks of the arena. */

@@ -3,80 +3,157 @@
  * execute.c: carrying a plan out.
  *
  *	claim the windows, reserve the places
- *	round: every window that is not yet free, cheapest first, in batches of 512 frames
- *	       a window of which a folio is refused is given up before anything of it moves
- *	until all windows are free, or given up, or the time for waiting is over
+ *	rounds (rounds.c) until all windows are free, or given up, or the time is over
  *	windows were given up: learn who stays, choose others, and go on
+ *	too few, and other executions have some: wait for those, without a claim, and go on
  *	let go of claims and places, count, name
  *
  * Whatever ends it early, what was moved stays moved, every reservation is returned and every claim
  * dropped: frames allocated = frames of folios, as before.
  */
-#include "contig/plan.h"
-
+#include "contig/execution.h"
 #include "contig/record.h"
-#include "core/fence.h"
 #include "frame/node.h"
-#include "migrate/batch.h"
-#include "migrate/retry.h"
 #include "os/os.h"
 #include "util/mem.h"
+#include "util/points.h"
 
 #include <errno.h>
 
 #define REPLANS_MAX 1000
 #define SETTLE_NS 1000000u /* how long a round waits for readers to leave old places */
-#define NO_MOVE UINT32_MAX
 
-struct execution {
-	struct quire_plan *plan;
-	struct quire *q;
-	struct mover m;
-	struct retry retry;
-	struct quire_budget budget;
-	struct quire_result r;
-	uint64_t start;
-	uint64_t failed; /* folios that were given up */
-	bool last;	 /* the round after which nothing is tried again */
-	bool gave_up;	 /* a window was given up since the plan was computed */
-	bool reader;	 /* a reader keeps old places: no other window would become free either */
-	int stop;	 /* why it ends early, or 0 */
-};
-
-static uint32_t first_block(const struct execution *x, const struct plan_window *w)
+/* Then what was to be tried again stays, and is named. */
+bool execution_out_of_time(const struct execution *x)
 {
-	return w->number * x->plan->blocks_each;
+	return x->budget.deadline_ns && os_clock_ns() - x->start >= x->budget.deadline_ns;
 }
 
-static bool window_is_free(const struct execution *x, const struct plan_window *w)
-{
-	struct node_block block;
+/* --- waiting for other executions --- */
 
-	for (uint32_t b = 0; b < x->plan->blocks_each; b++) {
-		node_look(x->q->node, first_block(x, w) + b, &block);
-		if (block.free != QUIRE_BLOCK_FRAMES)
-			return false;
+static uint64_t after(uint64_t now, uint64_t ns)
+{
+	return now > UINT64_MAX - ns ? UINT64_MAX : now + ns;
+}
+
+/* When waiting for others that begins now has to end: 0, if there is none. */
+static uint64_t queue_end(const struct execution *x)
+{
+	uint64_t ns = x->budget.queue_ns ? x->budget.queue_ns : x->q->options.deadline_ns;
+	uint64_t end;
+
+	if (x->budget.mode == QUIRE_ASYNC || x->budget.flags & QUIRE_BUDGET_NO_QUEUE)
+		return 0;
+	if (x->budget.mode == QUIRE_SYNC_LIGHT && ns > RETRY_LIGHT_NS)
+		ns = RETRY_LIGHT_NS;
+	end = after(os_clock_ns(), ns);
+	if (x->budget.deadline_ns && end > after(x->start, x->budget.deadline_ns))
+		end = after(x->start, x->budget.deadline_ns);
+	return end;
+}
+
+/* What it needs: its range, or what it had chosen and what others have of the arena. */
+static uint64_t *what_it_wants(const struct execution *x)
+{
+	const struct quire_plan *plan = x->plan;
+	uint32_t words = (node_blocks(x->q->node) + 63) / 64;
+	uint64_t *bits = mem_zalloc(words, sizeof(*bits));
+
+	if (!bits)
+		return NULL;
+	for (uint32_t b = plan->from; plan->is_range && b < plan->end; b++)
+		bits[b / 64] |= 1ull << (b % 64);
+	for (uint32_t w = 0; !plan->is_range && plan->taken && w < words; w++)
+		bits[w] = plan->taken[w];
+	for (size_t i = 0; !plan->is_range && i < plan->chosen_count; i++)
+		for (uint32_t b = window_first_block(&plan->chosen[i]);
+		     b < window_end_block(&plan->chosen[i]); b++)
+			bits[b / 64] |= 1ull << (b % 64);
+	return bits;
+}
+
+/* Shows in the meantime whom it waits for. */
+static void show_taken(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+	struct quire_blocker who;
+
+	plan->next_count = 0;
+	for (uint32_t b = 0; x->entry.wanted && b < node_blocks(x->q->node); b++) {
+		const void *claim = node_claimed_by(x->q->node, b);
+
+		if (!(x->entry.wanted[b / 64] >> (b % 64) & 1))
+			continue;
+		plan_blocker_at(b * QUIRE_BLOCK_FRAMES, QUIRE_REASON_CLAIMED, &who);
+		queue_describe(x->q, claim, b, &who);
+		/* The oldest that wants it may be this one itself: then nobody has it. */
+		if (!claim && (!who.thread || who.thread == x->entry.tid))
+			continue;
+		plan_note_waiting(plan, &who);
+		break;
 	}
-	return true;
+	plan_show_waiting(plan);
 }
 
-static void give_up(struct execution *x, struct plan_window *w)
+/*
+ * Waits for those who have what it needs; it has no claim itself. *until: 0 at first. true: try
+ * again.
+ */
+static bool wait_turn(struct execution *x, uint64_t *until)
 {
-	w->failed = true;
-	x->gave_up = true;
-}
+	uint64_t *wanted;
+	bool again;
 
-static void learn(struct execution *x, struct plan_window *w, const struct quire_blocker *who)
-{
-	/* Without the memory to remember it, the window is still given up, only without a name. */
-	(void)plan_learn(x->plan, who);
-	record_stays(x->plan, who);
-	x->failed++;
-	count_not_moved(x->q, who->why);
-	give_up(x, w);
+	if (x->stop)
+		return false;
+	if (!*until)
+		*until = queue_end(x);
+	wanted = *until ? what_it_wants(x) : NULL;
+	if (!wanted)
+		return false;
+	queue_want(x->q, &x->entry, wanted);
+	queue_wake(x->q);
+	show_taken(x);
+	again = queue_wait(x->q, &x->entry, *until);
+	plan_show_waiting(x->plan);
+	if (execution_out_of_time(x))
+		x->stop = -ETIMEDOUT;
+	return again && !x->stop;
 }
 
 /* --- claims and reservations --- */
+
+/* Is some of the range an older execution's, that waits for it? */
+static bool is_wanted(const struct execution *x, uint64_t *bits)
+{
+	queue_wanted(x->q, x->plan, bits);
+	for (uint32_t b = x->plan->from; b < x->plan->end; b++)
+		if (bits[b / 64] >> (b % 64) & 1)
+			return true;
+	return false;
+}
+
+/* A range that others have: named, though whoever has it may be gone by now. */
+static void learn_closed(struct execution *x)
+{
+	struct quire_plan *plan = x->plan;
+	struct quire_blocker who;
+
+	for (uint32_t b = plan->from; b < plan->end; b++) {
+		const void *claim = node_claimed_by(x->q->node, b);
+
+		plan_blocker_at((claim ? b : plan->from) * QUIRE_BLOCK_FRAMES, QUIRE_REASON_CLAIMED,
+				&who);
+		queue_describe(x->q, claim, b, &who);
+		if (!claim && !who.thread && b + 1 < plan->end)
+			continue;
+		who.frame = quire_frame((who.thread ? b : plan->from) * QUIRE_BLOCK_FRAMES);
+		(void)plan_learn(plan, &who);
+		record_stays(plan, &who);
+		count_not_moved(x->q, QUIRE_REASON_CLAIMED);
+		break;
+	}
+}
 
 /*
  * A range is closed before anything else, blocks in which something stays too, so that no place is
@@ -85,27 +162,29 @@ static void learn(struct execution *x, struct plan_window *w, const struct quire
 static int close_range(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
-	struct quire_blocker who;
-	struct node_block block;
+	uint64_t *bits;
+	uint64_t until = 0;
 
 	if (!plan->is_range)
 		return 0;
-	plan->closed = !node_claim(x->q->node, plan->from, plan->end - plan->from, plan);
-	/* All of it is wanted, so what has gone since the plan was made is not in the way. */
-	if (plan->closed)
-		return plan_compute(plan);
-	/* Named, though whoever has it may be gone by now. */
-	for (uint32_t b = plan->from; b < plan->end; b++) {
-		node_look(x->q->node, b, &block);
-		if (!block.claim && b + 1 < plan->end)
-			continue;
-		plan_blocker_at(plan, block.claim ? b : plan->from, QUIRE_REASON_CLAIMED, &who);
-		(void)plan_learn(plan, &who);
-		record_stays(plan, &who);
-		count_not_moved(x->q, QUIRE_REASON_CLAIMED);
-		break;
+	for (;;) {
+		bits = mem_zalloc((node_blocks(x->q->node) + 63) / 64, sizeof(*bits));
+		if (!bits)
+			return -ENOMEM;
+		plan->closed = !is_wanted(x, bits) &&
+			       !node_claim(x->q->node, plan->from, plan->end - plan->from, plan);
+		mem_free(bits);
+		/* All of it is wanted, so what has gone since the plan was made is not in the way.
+		 */
+		if (plan->closed) {
+			SYNC_POINT("plan:closed", plan);
+			return plan_compute(plan);
+		}
+		if (!wait_turn(x, &until))
+			break;
 	}
-	return -EBUSY;
+	learn_closed(x);
+	return x->stop ? x->stop : -EBUSY;
 }
 
 static void open_range(struct execution *x)
@@ -114,6 +193,8 @@ static void open_range(struct execution *x)
 
 	if (plan->closed)
 		node_unclaim(x->q->node, plan->from, plan->end - plan->from, plan);
+	if (plan->closed)
+		queue_wake(x->q);
 	plan->closed = false;
 }
 
@@ -124,9 +205,11 @@ static void claim(struct execution *x)
 	for (size_t i = 0; i < plan->chosen_count; i++) {
 		struct plan_window *w = &plan->chosen[i];
 
-		if (node_claim(x->q->node, first_block(x, w), plan->blocks_each, plan)) {
+		if (!plan->is_range &&
+		    node_claim(x->q->node, window_first_block(w),
+			       window_end_block(w) - window_first_block(w), plan)) {
 			/* Named by the next look at the arena, if it is so then. */
-			give_up(x, w);
+			window_give_up(x, w);
 			continue;
 		}
 		w->claimed = true;
@@ -170,453 +253,24 @@ static void unclaim(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
 
-	for (size_t i = 0; i < plan->chosen_count && !plan->is_range; i++)
-		if (plan->chosen[i].claimed)
-			node_unclaim(x->q->node, first_block(x, &plan->chosen[i]),
-				     plan->blocks_each, plan);
-}
-
-/* --- one batch --- */
-
-static struct plan_window *window_of(struct execution *x, const struct batch_entry *e)
-{
-	return &x->plan->chosen[e->tag];
-}
-
-/* An owner said no: nothing else of that window needs to move. */
-static void give_up_refused(struct execution *x)
-{
-	struct mover *m = &x->m;
-
-	for (size_t i = 0; i < m->n; i++)
-		if (m->entry[i].state == ENTRY_FAILED) {
-			learn(x, window_of(x, &m->entry[i]), &m->entry[i].who);
-			m->entry[i].named = true;
-		}
-	for (size_t i = 0; i < m->n; i++) {
-		struct batch_entry *e = &m->entry[i];
-
-		if (e->state == ENTRY_ISOLATED && window_of(x, e)->failed)
-			entry_putback(m, e, ENTRY_AGAIN, -ECANCELED, QUIRE_REASON_CANCELED);
-	}
-}
-
-/* Then what was to be tried again stays, and is named. */
-static bool out_of_time(const struct execution *x)
-{
-	return x->budget.deadline_ns && os_clock_ns() - x->start >= x->budget.deadline_ns;
-}
-
-/*
- * Something that may be moved later. The fence it may wait for is the plan's from here on, since
- * its name may be shown; without the memory for that, it is a folio whose owner is busy.
- */
-static void settle_again(struct execution *x, struct plan_window *w, struct batch_entry *e)
-{
-	bool ends = x->last || out_of_time(x) || retry_is_vain(&e->who);
-	struct quire_fence *fence = e->fence;
-
-	bool waits = false;
-
-	if (fence && (ends || !quire_fence_signaled(fence)) &&
-	    !fenced_hold(&x->plan->fenced, fence)) {
-		e->fence = NULL;
-		waits = !ends &&
-			!fenced_add(&x->plan->fenced, e->folio, e->src, fence, e->tag, &e->who);
-	} else if (fence) {
-		e->who.site = "";
-	}
-	/* Every folio that stays is named, not just the first of its window. */
-	if (ends)
-		learn(x, w, &e->who);
-	else if (!waits)
-		plan_note_waiting(x->plan, &e->who);
-}
-
-static void settle_entry(struct execution *x, struct batch_entry *e)
-{
-	struct plan_window *w = window_of(x, e);
-	struct plan_move *move = e->move == NO_MOVE ? NULL : &x->plan->move[e->move];
-
-	switch (e->state) {
-	case ENTRY_MOVED:
-		w->moved += (uint64_t)QUIRE_FRAME_BYTES << e->order;
-		break;
-	case ENTRY_AGAIN:
-		if (e->who.why != QUIRE_REASON_CANCELED)
-			settle_again(x, w, e);
-		break;
-	case ENTRY_FAILED:
-		if (!e->named)
-			learn(x, w, &e->who);
-		break;
-	default:
-		break;
-	}
-	/* A place that was not used stays reserved for the next try. */
-	if (move && e->dst.n == move->dst && !quire_frame_is_none(e->dst)) {
-		move->reserved = true;
-		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
-	}
-	entry_release(&x->m, e);
-}
-
-static void report(struct execution *x)
-{
-	x->r.bytes_moved = x->m.bytes_moved;
-	x->r.bytes_recopied = x->m.bytes_recopied;
-	x->r.folios_moved = x->m.moved;
-	x->r.folios_freed = x->m.freed;
-	x->r.folios_failed = x->failed;
-	x->r.tries = x->m.tries;
-	x->r.copy_ns = x->m.copy_ns;
-	x->r.elapsed_ns = os_clock_ns() - x->start;
-}
-
-static void check_budget(struct execution *x)
-{
-	report(x);
-	record_progress(x->plan, &x->r);
-	if (x->stop)
-		return;
-	if (x->budget.progress && x->budget.progress(x->budget.arg, &x->r))
-		x->stop = -ECANCELED;
-	else if (out_of_time(x))
-		x->stop = -ETIMEDOUT;
-}
-
-static void flush(struct execution *x)
-{
-	struct mover *m = &x->m;
-
-	if (m->n) {
-		mover_isolate(m);
-		give_up_refused(x);
-		mover_place(m);
-		mover_migrate(m);
-		for (size_t i = 0; i < m->n; i++) {
-			struct batch_entry *e = &m->entry[i];
-
-			settle_entry(x, e);
-		}
-		mover_reset(m);
-	}
-	check_budget(x);
-}
-
-/* --- one round --- */
-
-static void add(struct execution *x, uint32_t tag, struct quire_folio *folio,
-		struct quire_frame src)
-{
-	struct plan_move *move = plan_find_move(x->plan, src.n);
-	struct batch_entry *e;
-
-	e = mover_add(&x->m, folio, src, quire_frame(QUIRE_FRAME_NONE_N));
-	if (!e) {
-		flush(x);
-		e = mover_add(&x->m, folio, src, quire_frame(QUIRE_FRAME_NONE_N));
-	}
-	e->tag = tag;
-	e->only_here = true;
-	e->move = NO_MOVE;
-	/* Owners find their own places; a plan's could be of use only once they are detached. */
-	if (move && move->reserved && move->order == e->order && !owner_lends(folio->owner_)) {
-		e->move = (uint32_t)(move - x->plan->move);
-		e->dst = quire_frame(move->dst);
-		move->reserved = false;
-	}
-}
-
-/* The frames of what lives in a block; other frames in use may wait for a pin or a reader. */
-static size_t live_frames(const struct execution *x, const struct node_block *block, uint32_t b)
-{
-	size_t n = 0;
-
-	for (unsigned i = 0; i < QUIRE_BLOCK_FRAMES; i++) {
-		struct quire_frame at = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
-		struct quire_folio *folio =
-			bits_test(&block->used, i) ? folio_peek_at(x->q, at) : NULL;
-		uint64_t word = folio ? load_acquire(&folio->word_) : QUIRE_DEAD_;
-
-		if (!(word & QUIRE_DEAD_) && word_frame(word) == at.n)
-			n += 1u << word_order(word);
-	}
-	return n;
-}
-
-/*
- * Does it wait for its fence? An entry of one that need not wait any more is done with. The caller
- * has a reference.
- */
-static bool sits_out(struct execution *x, const struct quire_folio *folio)
-{
-	struct fenced_folio *entry = fenced_find(&x->plan->fenced, folio);
-
-	if (!entry)
-		return false;
-	entry->done = quire_fence_signaled(entry->fence) || owner_detached(folio->owner_);
-	return !entry->done;
-}
-
-/* Collects what lives in a block; all of it goes into one batch. */
-static void gather(struct execution *x, uint32_t tag, uint32_t b)
-{
-	struct node_block block;
-	uint64_t budget = x->budget.bytes;
-	size_t used;
-
-	node_look(x->q->node, b, &block);
-	used = QUIRE_BLOCK_FRAMES - block.free;
-	if (x->m.frames + used > BATCH_FRAMES)
-		flush(x);
-	if (budget && !x->stop) {
-		used = live_frames(x, &block, b);
-		if (used && x->m.bytes_moved + (x->m.frames + used) * QUIRE_FRAME_BYTES > budget)
-			x->stop = -EDQUOT;
-	}
-	for (unsigned i = 0; i < QUIRE_BLOCK_FRAMES && !x->stop;) {
-		struct quire_frame src = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
-		struct quire_folio *folio;
-
-		i++;
-		if (!bits_test(&block.used, i - 1))
-			continue;
-		folio = folio_get_at(x->q, src);
-		if (!folio)
-			continue;
-		i += (1u << quire_folio_order(folio)) - 1;
-		if (sits_out(x, folio))
-			quire_folio_put(folio);
-		else
-			add(x, tag, folio, src);
-	}
-}
-
-static void run_round(struct execution *x)
-{
-	struct quire_plan *plan = x->plan;
-
-	fenced_sort(&plan->fenced);
-	for (size_t i = 0; i < plan->chosen_count && !x->stop; i++) {
+	for (size_t i = 0; i < plan->chosen_count && !plan->is_range; i++) {
 		struct plan_window *w = &plan->chosen[i];
 
-		if (w->failed || window_is_free(x, w))
-			continue;
-		for (uint32_t b = 0; b < plan->blocks_each && !x->stop && !w->failed; b++)
-			gather(x, (uint32_t)i, first_block(x, w) + b);
+		if (w->claimed)
+			node_unclaim(x->q->node, window_first_block(w),
+				     window_end_block(w) - window_first_block(w), plan);
+		w->claimed = false;
 	}
-	flush(x);
+	queue_wake(x->q);
 }
 
-/* A round of those alone that waited for a fence that was signaled. */
-static void run_fenced(struct execution *x)
+/* --- all of it --- */
+
+/* What it was for: counted, or handed out. */
+static uint64_t count_obtained(struct execution *x)
 {
-	struct fenced *f = &x->plan->fenced;
-	uint64_t budget = x->budget.bytes;
-	size_t n;
-
-	fenced_sort(f);
-	n = f->n; /* what is added meanwhile is not for this round */
-	for (size_t i = 0; i < n && !x->stop; i++) {
-		struct quire_frame src = quire_frame(word_frame(f->at[i].word));
-		uint32_t window = f->at[i].window;
-		struct quire_folio *folio;
-		uint64_t frames;
-
-		if (window == FENCED_NO_WINDOW || x->plan->chosen[window].failed ||
-		    !quire_fence_signaled(f->at[i].fence))
-			continue;
-		folio = folio_get_at(x->q, src);
-		if (folio && folio != f->at[i].folio) {
-			quire_folio_put(folio);
-			folio = NULL;
-		}
-		f->at[i].done = true;
-		if (!folio)
-			continue;
-		frames = x->m.frames + (1u << quire_folio_order(folio));
-		if (budget && x->m.bytes_moved + frames * QUIRE_FRAME_BYTES > budget) {
-			x->stop = -EDQUOT;
-			quire_folio_put(folio);
-		} else {
-			add(x, window, folio, src);
-		}
-	}
-	flush(x);
-}
-
-/* Whether a fence was signaled that a folio of this plan waits for. */
-static bool any_signaled(void *execution)
-{
-	const struct execution *x = execution;
-	const struct fenced *f = &x->plan->fenced;
-
-	for (size_t i = 0; i < f->n; i++)
-		if (f->at[i].window != FENCED_NO_WINDOW &&
-		    !x->plan->chosen[f->at[i].window].failed && fenced_valid(&f->at[i]) &&
-		    quire_fence_signaled(f->at[i].fence))
-			return true;
-	return false;
-}
-
-/* After a replan: the windows have other numbers. */
-static void find_windows_again(struct execution *x)
-{
-	struct fenced *f = &x->plan->fenced;
-	uint32_t frames = x->plan->blocks_each * QUIRE_BLOCK_FRAMES;
-
-	fenced_sort(f);
-	for (size_t i = 0; i < f->n; i++) {
-		f->at[i].window = FENCED_NO_WINDOW;
-		for (size_t w = 0; w < x->plan->chosen_count; w++)
-			if (x->plan->chosen[w].number == word_frame(f->at[i].word) / frames)
-				f->at[i].window = (uint32_t)w;
-	}
-}
-
-/* When the time is over: what still waits stays, and is named. */
-static void learn_fenced(struct execution *x)
-{
-	struct fenced *f = &x->plan->fenced;
-
-	for (size_t i = 0; i < f->n; i++) {
-		struct fenced_folio *entry = &f->at[i];
-
-		if (entry->window == FENCED_NO_WINDOW || !fenced_valid(entry))
-			continue;
-		learn(x, &x->plan->chosen[entry->window], &entry->who);
-		entry->done = true;
-	}
-}
-
-/* What the round left for later, for those who look on. */
-static void show_waiting(struct execution *x)
-{
-	const struct fenced *f = &x->plan->fenced;
-
-	for (size_t i = 0; i < f->n; i++)
-		if (f->at[i].window != FENCED_NO_WINDOW && fenced_valid(&f->at[i]))
-			plan_note_waiting(x->plan, &f->at[i].who);
-	plan_show_waiting(x->plan);
-}
-
-/* Windows that are neither free nor given up. */
-static size_t unfinished(const struct execution *x)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < x->plan->chosen_count; i++)
-		n += !x->plan->chosen[i].failed && !window_is_free(x, &x->plan->chosen[i]);
-	return n;
-}
-
-/* What was freed in a window and is still pinned. */
-static size_t learn_retired(struct execution *x, struct plan_window *w)
-{
-	uint32_t first = first_block(x, w) * QUIRE_BLOCK_FRAMES;
-	struct quire_blocker who;
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < x->plan->blocks_each * QUIRE_BLOCK_FRAMES; i++) {
-		if (!folio_retired_pinned_at(x->q, quire_frame(first + i), &who))
-			continue;
-		learn(x, w, &who);
-		n++;
-	}
-	return n;
-}
-
-/*
- * What keeps a window from being free, though no live folio in it is at fault: a pin on what was
- * freed, a reader, or else somebody who was given frames in it: another plan, a folio being made.
- */
-static void give_up_unfinished(struct execution *x)
-{
-	struct thread *reader = epoch_blocker(load_acquire(&quire_epoch_));
-
-	for (size_t i = 0; i < x->plan->chosen_count; i++) {
-		struct plan_window *w = &x->plan->chosen[i];
-		struct quire_blocker who;
-
-		if (w->failed || window_is_free(x, w))
-			continue;
-		if (learn_retired(x, w))
-			continue;
-		plan_blocker_at(x->plan, w->number,
-				reader ? QUIRE_REASON_READER : QUIRE_REASON_CLAIMED, &who);
-		who.thread = reader ? load_relaxed(&reader->tid) : 0;
-		learn(x, w, &who);
-		x->reader |= reader != NULL;
-	}
-}
-
-/* Empty but for frames that their owners keep: named by the next look at the arena. */
-static void give_up_pooled(struct execution *x)
-{
-	for (size_t i = 0; i < x->plan->chosen_count; i++) {
-		struct plan_window *w = &x->plan->chosen[i];
-
-		if (w->failed || !plan_pool_keeps(x->plan, w->number))
-			continue;
-		count_not_moved(x->q, QUIRE_REASON_POOL);
-		give_up(x, w);
-	}
-}
-
-static void run_rounds(struct execution *x)
-{
-	uint64_t wait_ns = x->budget.folio_ns, passed = os_clock_ns() - x->start, left;
-	enum retry_what what = RETRY_ALL;
-
-	if (!wait_ns)
-		wait_ns = x->q->options.deadline_ns;
-	if (x->budget.deadline_ns) {
-		left = x->budget.deadline_ns > passed ? x->budget.deadline_ns - passed : 1;
-		wait_ns = left < wait_ns ? left : wait_ns;
-	}
-	/* SYNC_LIGHT has its millisecond for the whole call, whatever is chosen anew. */
-	if (x->budget.mode != QUIRE_SYNC_LIGHT || !x->retry.q)
-		retry_init(&x->retry, x->q, x->budget.mode, wait_ns);
-	x->last = x->retry.wait_ns == 0;
-	for (;;) {
-		if (what == RETRY_ALL) {
-			/* In the last one what waited is learned, or goes. */
-			x->plan->next_count = 0;
-			if (x->last)
-				plan_show_waiting(x->plan);
-			retry_round(&x->retry);
-			run_round(x);
-			if (!x->last)
-				show_waiting(x);
-		} else {
-			run_fenced(x);
-		}
-		if (x->stop)
-			break;
-		(void)folios_settle(x->q, x->retry.wait_ns ? os_clock_ns() + SETTLE_NS : 0);
-		give_up_pooled(x);
-		if (!unfinished(x))
-			return;
-		if (x->last)
-			break;
-		/* Folios may go by themselves, which nobody says: that is polled, fences or not. */
-		what = retry_wait(&x->retry, true, any_signaled, x);
-		if (what == RETRY_NOTHING) {
-			/* When the time for waiting is over there is one more try, the last. */
-			x->last = true;
-			what = RETRY_ALL;
-		}
-	}
-	if (x->stop != -ECANCELED && (x->last || out_of_time(x)))
-		learn_fenced(x);
-	if (!x->stop)
-		give_up_unfinished(x);
-}
-
-static uint64_t count_free(const struct execution *x)
-{
-	const struct quire_plan *plan = x->plan;
+	struct quire_plan *plan = x->plan;
+	uint32_t blocks = plan->end - plan->from;
 	struct node_block block;
 	uint64_t n = 0;
 
@@ -625,8 +279,15 @@ static uint64_t count_free(const struct execution *x)
 		node_look(x->q->node, b, &block);
 		n += block.free == QUIRE_BLOCK_FRAMES;
 	}
+	if (plan->goal.owner && plan->closed)
+		return n == blocks && !plan_take(plan, plan->from * QUIRE_BLOCK_FRAMES,
+						 blocks * QUIRE_BLOCK_FRAMES)
+			       ? blocks
+			       : 0;
+	if (plan->goal.owner)
+		return plan->extents.n;
 	for (size_t i = 0; i < plan->chosen_count && !plan->is_range; i++)
-		n += plan->chosen[i].claimed && window_is_free(x, &plan->chosen[i]);
+		n += plan->chosen[i].claimed && plan_window_is_free(plan, &plan->chosen[i]);
 	return n;
 }
 
@@ -637,32 +298,73 @@ static void count_waste(struct execution *x)
 			x->r.bytes_wasted += x->plan->chosen[i].moved;
 }
 
-static int execute(struct execution *x)
+/* Chooses windows anew. 0, a reason to end, or 1: nothing is left to try. */
+static int replan(struct execution *x)
 {
 	int error;
 
-	for (;;) {
+	/* Windows already free are chosen again: they cost nothing. */
+	unclaim(x);
+	error = plan_compute(x->plan);
+	if (error)
+		return error;
+	x->r.replans++;
+	return x->plan->info.runs == x->plan->info.runs_free;
+}
+
+/* Claims, moves, and chooses anew what was given up, until no window is left to try. */
+static int execute(struct execution *x)
+{
+	int error = 0;
+
+	do {
 		x->gave_up = false;
-		find_windows_again(x);
+		rounds_find_windows(x);
 		claim(x);
 		reserve(x);
-		run_rounds(x);
+		rounds_run(x);
 		x->plan->next_count = 0;
 		plan_show_waiting(x->plan); /* nothing waits any more */
 		unreserve(x);
 		count_waste(x);
 		if (x->stop || !x->gave_up || x->reader || x->r.replans == REPLANS_MAX)
-			break;
-		/* Windows already free are chosen again: they cost nothing. */
-		unclaim(x);
-		error = plan_compute(x->plan);
-		if (error)
+			return x->stop;
+		error = replan(x);
+	} while (!error);
+	return error < 0 ? error : 0;
+}
+
+/* Are there too few windows, and others have some? */
+static bool is_short(struct execution *x)
+{
+	const struct quire_plan *plan = x->plan;
+	uint64_t n = plan->goal.owner ? plan->extents.n : 0;
+
+	if (plan->is_range || x->stop || x->reader || !plan->taken_count)
+		return false;
+	for (size_t i = 0; !plan->goal.owner && i < plan->chosen_count; i++)
+		n += plan_window_is_free(plan, &plan->chosen[i]);
+	return n < plan->goal.count;
+}
+
+/* The same, and then once more with what others had of the arena, as long as there is any. */
+static int execute_in_turn(struct execution *x)
+{
+	uint64_t until = 0;
+	int error = close_range(x);
+
+	for (;;) {
+		if (!error)
+			error = execute(x);
+		if (error || !is_short(x) || x->r.replans == REPLANS_MAX)
 			return error;
-		x->r.replans++;
-		if (x->plan->info.runs == x->plan->info.runs_free)
-			break; /* nothing is left to try */
+		unclaim(x);
+		if (!wait_turn(x, &until))
+			return x->stop;
+		error = replan(x);
+		until = 0;
+		error = error < 0 ? error : 0;
 	}
-	return x->stop;
 }
 
 /* A goal that is met is met, though the budget, or the memory for a next plan, ended just then. */
@@ -701,7 +403,7 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 		return -EINVAL;
 	if (!budget || !x.budget.mode_set)
 		x.budget.mode = QUIRE_SYNC;
-	if ((unsigned)x.budget.mode > QUIRE_SYNC)
+	if ((unsigned)x.budget.mode > QUIRE_SYNC || x.budget.flags & ~QUIRE_BUDGET_NO_QUEUE)
 		return -EINVAL;
 	if (plan->executed)
 		return -EALREADY;
@@ -714,21 +416,25 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 	plan->executed = true;
 	x.m.stay = plan->stay;
 	record_started(plan, x.budget.mode);
-	error = close_range(&x);
-	if (!error)
-		error = execute(&x);
+	queue_enter(x.q, &x.entry, plan);
+	error = execute_in_turn(&x);
 	if (x.m.moved)
 		(void)folios_settle(x.q, os_clock_ns() + SETTLE_NS);
 	if (!plan->is_range && (!plan->chosen_count || !plan->chosen[0].claimed))
 		claim(&x);
-	x.r.obtained = count_free(&x);
+	rounds_take_free(&x);
+	x.r.obtained = count_obtained(&x);
 	unclaim(&x);
 	open_range(&x);
-	report(&x);
+	/* Younger ones may go on; its own order still says who was in its way. */
+	queue_want(x.q, &x.entry, NULL);
+	queue_wake(x.q);
+	rounds_report(&x);
 	mover_finish(&x.m);
 	count(x.q, runs, x.r.obtained);
 	/* Naming needs memory of its own; without it the names known so far stand. */
 	(void)plan_name_blockers(plan);
+	queue_leave(x.q, &x.entry);
 	give(&x, result);
 	error = verdict(&x, error);
 	record_ended(plan, error, &x.r);

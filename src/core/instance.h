@@ -12,6 +12,8 @@
 
 struct nodes;
 struct folios;
+struct extents;
+struct queue;
 struct records;
 
 struct quire_counts {
@@ -35,6 +37,8 @@ struct quire {
 	uint32_t servers;	    /* atomic: threads that look at it for `quire explain` */
 	struct nodes *node;
 	struct folios *folios;
+	struct extents *extents;
+	struct queue *queue;
 	struct records *records;
 	struct quire *next; /* all instances, for fork; under the list's lock */
 };

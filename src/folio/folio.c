@@ -14,6 +14,8 @@
  * Descriptors are type-stable: a stale handle always points to a descriptor, never to other memory.
  */
 #include "folio/folios.h"
+
+#include "folio/extent.h"
 #include "frame/node.h"
 #include "os/os.h"
 #include "util/check.h"
@@ -421,18 +423,26 @@ static void release_list(struct quire *q, struct quire_folio *list, const struct
 	}
 }
 
+/* So many places ahead their blocks are asked for: a free takes less than a cache miss. */
+#define LIMBO_AHEAD 8u
+
 static void limbo_free(struct quire *q, struct limbo *limbo, struct returns *returns)
 {
-	size_t lent = 0;
+	size_t lent = 0, frames = 0;
 
 	for (size_t i = 0; i < limbo->n; i++) {
-		if (limbo->place[i].lender) {
-			limbo->place[lent++] = limbo->place[i];
+		struct limbo_place place = limbo->place[i];
+
+		if (i + LIMBO_AHEAD < limbo->n)
+			node_prefetch(q->node, limbo->place[i + LIMBO_AHEAD].frame);
+		if (place.lender) {
+			limbo->place[lent++] = place;
 			continue;
 		}
-		node_free(q->node, limbo->place[i].order, limbo->place[i].frame);
-		fetch_sub(&q->folios->limbo_frames, 1u << limbo->place[i].order);
+		node_free(q->node, place.order, place.frame);
+		frames += 1u << place.order;
 	}
+	fetch_sub(&q->folios->limbo_frames, frames);
 	limbo->n = lent;
 	if (!lent) {
 		mem_free(limbo);
@@ -638,10 +648,12 @@ const char *folios_validate(struct quire *q)
 		return "there are tags of no folio";
 	if (live != load_acquire(&folios->live) || retired != load_acquire(&folios->retired))
 		return "the counts of folios are wrong";
-	frames += load_acquire(&folios->limbo_frames) + node_idle_frames(q->node);
+	frames +=
+		load_acquire(&folios->limbo_frames) + node_idle_frames(q->node) + extents_frames(q);
 	if (frames + node_free_frames(q->node) != total)
 		return "frames are lost, or used twice";
-	return node_validate(q->node);
+	wrong = extents_validate(q);
+	return wrong ? wrong : node_validate(q->node);
 }
 
 /* --- the layer --- */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "folio/look.h"
 
+#include "folio/extent.h"
 #include "frame/node.h"
 #include "os/os.h"
 
@@ -205,6 +206,25 @@ static void threads_look(struct quire *q, struct look *look)
 	}
 }
 
+/* Under the lock of the extents, each of which keeps its owner. */
+static void extent_look(const struct quire_extent *e, void *arg)
+{
+	uint64_t now = os_clock_coarse_ns();
+	struct look *look = arg;
+
+	hold_add(look,
+		 &(struct look_hold){
+			 .id = e->owner,
+			 .site = e->site,
+			 .why = QUIRE_REASON_EXTENT,
+			 .thread = e->tid,
+			 .stays = true,
+			 .frames = e->frames,
+			 .age_ns = now > e->since ? now - e->since : 0,
+		 },
+		 e->owner->name);
+}
+
 /* --- blocks --- */
 
 static void block_look(struct quire *q, uint32_t b, struct look *look)
@@ -254,6 +274,7 @@ void look_around(struct quire *q, uint64_t deadline, const uint32_t *stop, struc
 	memset(look, 0, sizeof(*look));
 	owners_copy(q, look);
 	threads_look(q, look);
+	extents_each(q, extent_look, look);
 	look->blocks = node_blocks(q->node);
 	look->per = (look->blocks + LOOK_CELLS - 1) / LOOK_CELLS;
 	look->cells = (look->blocks + look->per - 1) / look->per;

@@ -8,6 +8,7 @@
  *
  *	owners       names are copied under owners_lock; afterwards only addresses are compared
  *	named pins   read under their folio's pin lock, on whose list a pin keeps its owner
+ *	extents      read under their table's lock; each keeps its owner
  *	short pins   slots and descriptors are type-stable; what is read from them is a hint
  *
  * So each row is true of a moment, and all of them of a short while. The rows are of fixed number;
@@ -30,7 +31,7 @@ struct look_owner {
 	uint64_t pinned; /* folios of them with named pins */
 };
 
-/* Pins that look alike, readers, or ops that run: then the site is the op's name. */
+/* Pins or extents that look alike, readers, or ops that run: then the site is the op's name. */
 struct look_hold {
 	const struct quire_owner *id; /* whose pins; never followed */
 	char owner[64];

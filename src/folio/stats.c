@@ -2,6 +2,7 @@
 /*
  * stats.c: what callers may know of a quire: its counters and its blocks.
  */
+#include "folio/extent.h"
 #include "folio/folios.h"
 #include "frame/node.h"
 
@@ -30,6 +31,7 @@ int quire_stats_get(struct quire *q, struct quire_stats *stats)
 	s.frames_idle = node_idle_frames(q->node);
 	s.folios_live = load_relaxed(&q->folios->live);
 	s.folios_retired = load_relaxed(&q->folios->retired);
+	s.frames_extents = extents_frames(q);
 	s.frames_limbo = load_relaxed(&q->folios->limbo_frames);
 	pthread_mutex_lock(&q->folios->table_lock);
 	s.metadata_bytes =
@@ -61,6 +63,7 @@ int quire_block_info(struct quire *q, uint32_t block, struct quire_block_info *i
 	i.used = QUIRE_BLOCK_FRAMES - b.free;
 	i.claimed = b.claim != NULL;
 	i.idle = b.idle;
+	i.extents = extents_in_block(q, block);
 	for (unsigned f = 0; f < QUIRE_BLOCK_FRAMES; f++) {
 		if (!bits_test(&b.used, f))
 			continue;

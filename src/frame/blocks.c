@@ -552,6 +552,11 @@ bool blocks_is_filled(const struct blocks *b, uint32_t block)
 	return load_acquire(&b->state[block]) & FILLED;
 }
 
+const void *blocks_claimed_by(const struct blocks *b, uint32_t block)
+{
+	return (const void *)((uintptr_t)load_acquire(&b->claim[block]) & ~(uintptr_t)1);
+}
+
 bool blocks_is_claimed(const struct blocks *b, uint32_t block)
 {
 	return load_acquire(&b->claim[block]) != NULL;
@@ -574,12 +579,10 @@ uint64_t blocks_free_frames(const struct blocks *b)
 void blocks_look(const struct blocks *b, uint32_t block, struct block_bits *used, uint32_t *free,
 		 const void **claim)
 {
-	const void *who = load_acquire(&b->claim[block]);
-
 	*free = blocks_free_of(b, block);
 	for (unsigned w = 0; w < BLOCK_WORDS; w++)
 		used->word[w] = load_acquire(&b->field[block].word[w]);
-	*claim = (const void *)((uintptr_t)who & ~(uintptr_t)1);
+	*claim = blocks_claimed_by(b, block);
 }
 
 const char *blocks_validate(const struct blocks *b)

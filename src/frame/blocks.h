@@ -91,6 +91,14 @@ int blocks_take_whole(struct blocks *blocks, uint32_t block);
 /* Frees a whole block whose memory is gone: it is a hole. */
 void blocks_free_hole(struct blocks *blocks, uint32_t block);
 
+/* One of these will be called for that frame soon. */
+static inline void blocks_prefetch(const struct blocks *blocks, uint32_t frame)
+{
+	__builtin_prefetch(
+		&blocks->field[frame / QUIRE_BLOCK_FRAMES].word[frame / 64 % BLOCK_WORDS], 1);
+	__builtin_prefetch(&blocks->state[frame / QUIRE_BLOCK_FRAMES], 1);
+}
+
 /* Keeps allocations out of n blocks from first on: all of them, or -EBUSY and none. What has
  * counted before it may still get its place. */
 int blocks_claim(struct blocks *blocks, uint32_t first, uint32_t n, const void *who);
@@ -99,6 +107,8 @@ void blocks_unclaim(struct blocks *blocks, uint32_t first, uint32_t n, const voi
 
 /* Has it memory, or has it had none so far? Of fill's arrangement; else of no consequence. */
 bool blocks_is_filled(const struct blocks *blocks, uint32_t block);
+/* Who has it, or NULL. */
+const void *blocks_claimed_by(const struct blocks *blocks, uint32_t block);
 bool blocks_is_claimed(const struct blocks *blocks, uint32_t block);
 /* Free frames of a block, by its count: 512 means that nobody has or is about to have any. */
 uint32_t blocks_free_of(const struct blocks *blocks, uint32_t block);

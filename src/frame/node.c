@@ -63,7 +63,8 @@ uint64_t node_free_for(const struct nodes *nodes, struct node_wish wish)
 	return n;
 }
 
-int node_alloc_at(struct nodes *nodes, unsigned order, struct quire_frame frame)
+static int alloc_at(struct nodes *nodes, unsigned order, enum block_class class,
+		    struct quire_frame frame)
 {
 	uint32_t i;
 
@@ -74,8 +75,13 @@ int node_alloc_at(struct nodes *nodes, unsigned order, struct quire_frame frame)
 	i = node_of(nodes, frame);
 	if (node_is_offline(nodes, i))
 		return -EBUSY;
-	return blocks_alloc_at(&nodes->node[i].blocks, order, BLOCK_MOVABLE,
+	return blocks_alloc_at(&nodes->node[i].blocks, order, class,
 			       frame.n - nodes->node[i].first * QUIRE_BLOCK_FRAMES);
+}
+
+int node_alloc_at(struct nodes *nodes, unsigned order, struct quire_frame frame)
+{
+	return alloc_at(nodes, order, BLOCK_MOVABLE, frame);
 }
 
 void node_free(struct nodes *nodes, unsigned order, struct quire_frame frame)
@@ -87,6 +93,59 @@ void node_free(struct nodes *nodes, unsigned order, struct quire_frame frame)
 	blocks_free(&node->blocks, order, frame.n - node->first * QUIRE_BLOCK_FRAMES);
 }
 
+void node_prefetch(const struct nodes *nodes, struct quire_frame frame)
+{
+	const struct node *node;
+
+	if (frame.n >= nodes->frames)
+		return;
+	node = &nodes->node[node_of(nodes, frame)];
+	blocks_prefetch(&node->blocks, frame.n - node->first * QUIRE_BLOCK_FRAMES);
+}
+
+/* The order of the largest place that begins at first, and ends at end at the latest. */
+static unsigned order_within(uint32_t first, uint32_t end)
+{
+	unsigned order = NODE_BLOCK_ORDER;
+
+	while ((first & ((1u << order) - 1)) || end - first < 1u << order)
+		order--;
+	return order;
+}
+
+void node_free_run(struct nodes *nodes, uint32_t first, uint32_t n)
+{
+	unsigned order;
+
+	for (uint32_t end = first + n; first < end; first += 1u << order) {
+		order = order_within(first, end);
+		node_free(nodes, order, quire_frame(first));
+	}
+}
+
+int node_take_run(struct nodes *nodes, uint32_t first, uint32_t n)
+{
+	uint32_t end = first + n, at = first;
+	unsigned order;
+	int error;
+
+	while (at < end) {
+		order = order_within(at, end);
+		error = alloc_at(nodes, order, BLOCK_PINNED, quire_frame(at));
+		if (error)
+			goto undo;
+		at += 1u << order;
+	}
+	return 0;
+undo:
+	/* In the same pieces. */
+	for (uint32_t back = first; back < at; back += 1u << order) {
+		order = order_within(back, end);
+		node_free(nodes, order, quire_frame(back));
+	}
+	return error;
+}
+
 /* --- claims --- */
 
 bool node_is_claimed(struct nodes *nodes, struct quire_frame frame)
@@ -94,6 +153,13 @@ bool node_is_claimed(struct nodes *nodes, struct quire_frame frame)
 	struct node *node = node_at(nodes, frame.n / QUIRE_BLOCK_FRAMES);
 
 	return blocks_is_claimed(&node->blocks, frame.n / QUIRE_BLOCK_FRAMES - node->first);
+}
+
+const void *node_claimed_by(const struct nodes *nodes, uint32_t block)
+{
+	const struct node *node = &nodes->node[node_of_block(nodes, block)];
+
+	return blocks_claimed_by(&node->blocks, block - node->first);
 }
 
 /* How many of n blocks from first on are of the node. */
@@ -169,6 +235,11 @@ uint32_t node_tag(const struct nodes *nodes, struct quire_frame frame)
 void node_set_tag(struct nodes *nodes, struct quire_frame frame, uint32_t tag)
 {
 	store_release(&nodes->tag[frame.n], tag);
+}
+
+void node_prefetch_tag(const struct nodes *nodes, struct quire_frame frame)
+{
+	__builtin_prefetch(&nodes->tag[frame.n], 1);
 }
 
 char *node_base(const struct nodes *nodes)

@@ -133,6 +133,12 @@ int node_alloc_at(struct nodes *nodes, unsigned order, struct quire_frame frame)
 /* Before: allocated, its tag 0. */
 void node_free(struct nodes *nodes, unsigned order, struct quire_frame frame);
 
+/* One of the last two will be called for that place soon. */
+void node_prefetch(const struct nodes *nodes, struct quire_frame frame);
+/* Aligned or not, n frames from first on: all of them, or -EBUSY and none; -ENOMEM. */
+int node_take_run(struct nodes *nodes, uint32_t first, uint32_t n);
+void node_free_run(struct nodes *nodes, uint32_t first, uint32_t n);
+
 /* --- frames of owners; a number is 1 to NODE_TAKERS, 0 is nobody --- */
 
 #define NODE_TAKERS 0x7fffu
@@ -163,6 +169,8 @@ const char *takers_validate(struct nodes *nodes);
 
 /* Does a plan keep allocations out of the block of this frame? */
 bool node_is_claimed(struct nodes *nodes, struct quire_frame frame);
+/* The plan that has claimed a block, or NULL. */
+const void *node_claimed_by(const struct nodes *nodes, uint32_t block);
 /*
  * Keeps allocations out of n blocks from first on: all of them, or -EBUSY and none. Across nodes
  * only by who has no claim in them so far.
@@ -198,5 +206,7 @@ const char *node_validate(struct nodes *nodes);
 
 uint32_t node_tag(const struct nodes *nodes, struct quire_frame frame);
 void node_set_tag(struct nodes *nodes, struct quire_frame frame, uint32_t tag);
+/* The tag will be set soon. */
+void node_prefetch_tag(const struct nodes *nodes, struct quire_frame frame);
 
 #endif

@@ -56,7 +56,7 @@ struct batch_entry *mover_add(struct mover *m, struct quire_folio *folio, struct
 	if (m->n == BATCH_FRAMES || m->frames + (1u << order) > BATCH_FRAMES)
 		return NULL;
 	e = &m->entry[m->n++];
-	memset(e, 0, sizeof(*e));
+	memset(e, 0, offsetof(struct batch_entry, who));
 	m->frames += 1u << order;
 	e->folio = folio;
 	e->src = src;
@@ -199,17 +199,21 @@ static void isolate(struct mover *m, struct batch_entry *e)
 		return;
 	}
 	ask(m, e);
-	if (e->state != ENTRY_ISOLATED)
-		return;
-	count(m->q, isolated, 1);
-	SYNC_POINT("isolate:done", e->folio);
+	if (e->state == ENTRY_ISOLATED)
+		SYNC_POINT("isolate:done", e->folio);
 }
 
 void mover_isolate(struct mover *m)
 {
-	for (size_t i = 0; i < m->n; i++)
-		if (m->entry[i].state == ENTRY_PENDING)
-			isolate(m, &m->entry[i]);
+	size_t isolated = 0;
+
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->entry[i].state != ENTRY_PENDING)
+			continue;
+		isolate(m, &m->entry[i]);
+		isolated += m->entry[i].state == ENTRY_ISOLATED;
+	}
+	count(m->q, isolated, isolated);
 }
 
 /*

@@ -56,7 +56,7 @@ struct batch_entry {
 	uint32_t tag;		    /* the caller's */
 	uint32_t move;		    /* the caller's */
 	struct quire_fence *fence;  /* quire_op_wait(): a reference; kept only if AGAIN */
-	struct quire_blocker who;   /* code and reason where it was not moved */
+	struct quire_blocker who;   /* last; nothing, unless it was not moved: code and reason */
 };
 
 /* What a sequence of batches shares. */
@@ -105,6 +105,8 @@ int batch_commit(struct quire_batch *batch);
  * copy.c: whole frames; next is what will be copied after them, and need not be right. 0 or -EIO.
  */
 int copy_frames(char *to, const char *from, size_t bytes, const char *next);
+/* A page will be copied soon. */
+void copy_ahead(const char *from);
 /* After the last copy and before the first publication. */
 void copy_done(void);
 

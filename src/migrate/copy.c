@@ -67,6 +67,12 @@ void copy_done(void)
 
 #endif
 
+void copy_ahead(const char *from)
+{
+	for (size_t i = 0; i < QUIRE_FRAME_BYTES; i += 64)
+		__builtin_prefetch(from + i, 0, 0);
+}
+
 int copy_frames(char *to, const char *from, size_t bytes, const char *next)
 {
 	int error = FAULT_POINT("copy");

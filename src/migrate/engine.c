@@ -93,6 +93,9 @@ bool retry_is_vain(const struct quire_blocker *who)
 	return who->why == QUIRE_REASON_SHORT_PIN && who->thread == os_thread_id();
 }
 
+/* So many folios ahead their places are asked for: taking one is shorter than a cache miss. */
+#define PLACES_AHEAD 8
+
 /* The place a move asks for, taken once its folio is isolated. */
 static void place_given(struct mover *m, struct quire_move *moves)
 {
@@ -102,6 +105,8 @@ static void place_given(struct mover *m, struct quire_move *moves)
 		struct quire_owner *owner;
 		int error;
 
+		if (i + PLACES_AHEAD < m->n && moves[e[PLACES_AHEAD].tag].to_set == QUIRE_TO_FRAME)
+			node_prefetch(m->q->node, moves[e[PLACES_AHEAD].tag].to);
 		if (e->state != ENTRY_ISOLATED || move->to_set != QUIRE_TO_FRAME)
 			continue;
 		owner = e->entered && e->folio->owner_->number ? e->folio->owner_ : NULL;
@@ -116,8 +121,18 @@ static void place_given(struct mover *m, struct quire_move *moves)
 	}
 }
 
-static void finish_batch(struct mover *m, struct quire_move *moves, bool last)
+/* What is to be moved, and what of it is undecided; the flags are of the latest look(). */
+struct undecided {
+	struct quire_move *moves;
+	size_t n, left;
+	size_t failed;
+	bool fenced, unfenced; /* does any of them wait for a fence, for none? */
+};
+
+static void finish_batch(struct mover *m, struct undecided *u, bool last)
 {
+	struct quire_move *moves = u->moves;
+
 	for (size_t i = 0; i < m->n; i++) {
 		struct batch_entry *e = &m->entry[i];
 		struct quire_move *move = &moves[e->tag];
@@ -125,13 +140,17 @@ static void finish_batch(struct mover *m, struct quire_move *moves, bool last)
 
 		move->tries++;
 		move->code = again ? PENDING : 0;
-		move->who = e->who;
 		if (e->state == ENTRY_MOVED)
 			folio_describe(e->folio, QUIRE_REASON_NONE, 0, &move->who);
-		else if (e->state != ENTRY_FREED && !again)
+		else
+			move->who = e->who;
+		if (e->state != ENTRY_MOVED && e->state != ENTRY_FREED && !again)
 			move->code = e->who.code;
-		if (move->code < 0)
+		u->left += again;
+		if (move->code < 0) {
+			u->failed++;
 			count_not_moved(m->q, move->who.why);
+		}
 		/* The name of a fence is in who, so the caller gets the fence with it. */
 		if (e->state == ENTRY_AGAIN && e->fence &&
 		    !(again && quire_fence_signaled(e->fence))) {
@@ -143,17 +162,18 @@ static void finish_batch(struct mover *m, struct quire_move *moves, bool last)
 	mover_reset(m);
 }
 
-static void run_batch(struct mover *m, struct quire_move *moves, bool last)
+static void run_batch(struct mover *m, struct undecided *u, bool last)
 {
 	mover_isolate(m);
-	place_given(m, moves);
+	place_given(m, u->moves);
 	mover_place(m);
 	mover_migrate(m);
-	finish_batch(m, moves, last);
+	finish_batch(m, u, last);
 }
 
-static void refuse(struct quire *q, struct quire_move *move)
+static void refuse(struct quire *q, struct undecided *u, struct quire_move *move)
 {
+	u->failed++;
 	memset(&move->who, 0, sizeof(move->who));
 	move->who.folio = move->folio;
 	move->who.why = QUIRE_REASON_STALE;
@@ -165,17 +185,10 @@ static void refuse(struct quire *q, struct quire_move *move)
 	count_not_moved(q, QUIRE_REASON_STALE);
 }
 
-/* What is undecided after a round. */
-struct undecided {
-	struct quire_move *moves;
-	size_t n;
-	bool fenced, unfenced; /* does any of them wait for a fence, for none? */
-};
-
 static void look(struct undecided *u)
 {
 	u->fenced = u->unfenced = false;
-	for (size_t i = 0; i < u->n; i++) {
+	for (size_t i = 0; u->left && i < u->n; i++) {
 		if (u->moves[i].code != PENDING)
 			continue;
 		u->fenced |= u->moves[i].wait != NULL;
@@ -200,8 +213,14 @@ static bool any_signaled(void *arg)
 }
 
 /* Is it to be tried now? Then it waits for nothing any more. */
-static bool take_up(struct quire_move *move, enum retry_what what)
+static bool take_up(struct quire_move *move, enum retry_what what, bool first)
 {
+	if (first) {
+		move->code = PENDING;
+		move->tries = 0;
+		move->wait = NULL;
+		return true;
+	}
 	if (move->code != PENDING)
 		return false;
 	if (!move->wait)
@@ -225,21 +244,22 @@ static bool is_there(const struct quire *q, struct quire_move *move)
 }
 
 /* One try for what is to be tried; true if something is undecided afterwards. */
-static bool run_round(struct mover *m, struct undecided *u, enum retry_what what, bool last)
+static bool run_round(struct mover *m, struct undecided *u, enum retry_what what, bool first,
+		      bool last)
 {
 	const struct quire_frame none = quire_frame(QUIRE_FRAME_NONE_N);
-	struct quire_move *moves = u->moves;
 	size_t n = u->n;
 
 	for (size_t i = 0; i < n; i++) {
-		struct quire_move *move = &moves[i];
+		struct quire_move *move = &u->moves[i];
 		struct batch_entry *e;
 
-		if (!take_up(move, what))
+		if (!take_up(move, what, first))
 			continue;
+		u->left -= !first;
 		if (!move->folio || !folio_is_ours(m->q->folios, move->folio) ||
 		    !quire_folio_get(move->folio)) {
-			refuse(m->q, move);
+			refuse(m->q, u, move);
 			continue;
 		}
 		if (is_there(m->q, move)) {
@@ -248,7 +268,7 @@ static bool run_round(struct mover *m, struct undecided *u, enum retry_what what
 		}
 		e = mover_add(m, move->folio, quire_folio_frame(move->folio), none);
 		if (!e) {
-			run_batch(m, moves, last);
+			run_batch(m, u, last);
 			e = mover_add(m, move->folio, quire_folio_frame(move->folio), none);
 		}
 		e->tag = (uint32_t)i;
@@ -256,19 +276,22 @@ static bool run_round(struct mover *m, struct undecided *u, enum retry_what what
 		e->node = move->to_node;
 	}
 	if (m->n)
-		run_batch(m, moves, last);
+		run_batch(m, u, last);
 	look(u);
 	return u->fenced || u->unfenced;
 }
 
 /* What still waits for a fence when the time is over stays untried, with what was said of it. */
-static void end_fenced(struct quire *q, struct quire_move *moves, size_t n)
+static void end_fenced(struct quire *q, struct undecided *u)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (moves[i].code != PENDING)
+	for (size_t i = 0; u->left && i < u->n; i++) {
+		struct quire_move *move = &u->moves[i];
+
+		if (move->code != PENDING)
 			continue;
-		moves[i].code = moves[i].who.code;
-		count_not_moved(q, moves[i].who.why);
+		move->code = move->who.code;
+		u->failed += move->code != 0;
+		count_not_moved(q, move->who.why);
 	}
 }
 
@@ -277,9 +300,9 @@ long quire_move_folios(struct quire *q, struct quire_move *moves, size_t n, enum
 {
 	struct undecided u = { .moves = moves, .n = n };
 	enum retry_what what = RETRY_ALL;
+	bool first = true;
 	struct mover m;
 	struct retry r;
-	long failed = 0;
 	int error;
 
 	if (!q || (!moves && n) || n > UINT32_MAX || (unsigned)mode > QUIRE_SYNC)
@@ -293,29 +316,23 @@ long quire_move_folios(struct quire *q, struct quire_move *moves, size_t n, enum
 	error = mover_init(&m, q, mode);
 	if (error)
 		return error;
-	for (size_t i = 0; i < n; i++) {
-		moves[i].code = PENDING;
-		moves[i].tries = 0;
-		moves[i].wait = NULL;
-	}
 	retry_init(&r, q, mode, deadline_ns);
 	do {
 		if (what == RETRY_ALL)
 			retry_round(&r);
-		if (!run_round(&m, &u, what, !r.wait_ns))
+		if (!run_round(&m, &u, what, first, !r.wait_ns))
 			break;
+		first = false;
 		what = retry_wait(&r, u.unfenced, any_signaled, &u);
 		if (what == RETRY_FENCED && !u.unfenced)
 			what = RETRY_ALL;
 	} while (what != RETRY_NOTHING);
 	/* One last try of what may be tried, after which everything is decided. */
 	if (u.fenced || u.unfenced)
-		(void)run_round(&m, &u, RETRY_ALL, true);
-	end_fenced(q, moves, n);
+		(void)run_round(&m, &u, RETRY_ALL, false, true);
+	end_fenced(q, &u);
 	mover_finish(&m);
-	for (size_t i = 0; i < n; i++)
-		failed += moves[i].code != 0;
-	return failed;
+	return (long)u.failed;
 }
 
 void quire_movable_again(struct quire *q)

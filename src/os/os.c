@@ -199,6 +199,13 @@ int os_fill(int fd, uint64_t offset, uint64_t bytes)
 	return fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) ? -errno : 0;
 }
 
+/*
+ * Tables that are looked up anywhere: with 4 KiB pages most look-ups miss the TLB, which under
+ * virtualization takes as long as two cache misses (bench/move at 4 GiB: 0.04 of the ratio).
+ * Smaller ones would be mostly rounding.
+ */
+#define OS_HUGE_FROM (4u << 20)
+
 int os_reserve(uint64_t bytes, void **address)
 {
 	OS_KEEP_ERRNO;
@@ -211,6 +218,8 @@ int os_reserve(uint64_t bytes, void **address)
 		 -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
+	if (bytes >= OS_HUGE_FROM)
+		(void)madvise(p, bytes, MADV_HUGEPAGE);
 	*address = p;
 	return 0;
 }

@@ -67,6 +67,26 @@ static inline void bits_range_reset(struct block_bits *b, unsigned i, unsigned o
 		b->word[w] = 0;
 }
 
+/* Sets bits from i to below end. */
+static inline void bits_span_set(struct block_bits *b, unsigned i, unsigned end)
+{
+	for (unsigned next; i < end; i = next) {
+		next = (i | 63) + 1 < end ? (i | 63) + 1 : end;
+		b->word[i / 64] |= (~0ull >> (64 - (next - i))) << (i % 64);
+	}
+}
+
+/* Are all frames from i to below end free? */
+static inline bool bits_span_clear(const struct block_bits *b, unsigned i, unsigned end)
+{
+	for (unsigned next; i < end; i = next) {
+		next = (i | 63) + 1 < end ? (i | 63) + 1 : end;
+		if (b->word[i / 64] & (~0ull >> (64 - (next - i))) << (i % 64))
+			return false;
+	}
+	return true;
+}
+
 /* In x, bit i of each aligned group of 2^order is set iff the whole group is. */
 static inline uint64_t bits_fold(uint64_t x, unsigned order)
 {

@@ -22,6 +22,16 @@ static inline void *mem_zalloc(size_t n, size_t size)
 	return calloc(n ? n : 1, size);
 }
 
+/* The same, not zeroed. */
+static inline void *mem_alloc(size_t n, size_t size)
+{
+	OS_KEEP_ERRNO;
+
+	if ((size && n > SIZE_MAX / size) || FAULT_POINT("mem"))
+		return NULL;
+	return malloc(n && size ? n * size : 1);
+}
+
 /*
  * The array, grown to at least want elements, or NULL, and then it is as it was. What it held
  * stays.
