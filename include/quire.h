@@ -14,6 +14,7 @@
 #include <quire/folio.h>
 #include <quire/instance.h>
 #include <quire/move.h>
+#include <quire/node.h>
 #include <quire/owner.h>
 #include <quire/pin.h>
 #include <quire/plan.h>

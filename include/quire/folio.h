@@ -41,14 +41,23 @@ struct quire_folio_args {
 	 * into blocks that hold others of the kind, as long as there are empty blocks; a hint.
 	 */
 	unsigned pinned_long;
+	/*
+	 * 1: it is put into the node `node` if there is room, elsewhere otherwise; with node_only
+	 * there or nowhere. Later it may be moved to others. 0: in the first node that has room. An
+	 * owner with frames of its own is not asked for it.
+	 */
+	unsigned node_set;
+	uint32_t node;
+	unsigned node_only;
 };
 #define QUIRE_FOLIO(...)                                                                           \
 	(&(const struct quire_folio_args){ .size = sizeof(struct quire_folio_args), __VA_ARGS__ })
 
 /*
- * The same, with a place or a private pointer. Besides:
- * -EINVAL  at is not aligned or not in the arena     -EBUSY  at is not free; of an owner with
- * frames of its own: not an idle one of them
+ * The same, with a place, a node or a private pointer. Besides:
+ * -EINVAL  at is not aligned or not in the arena; no such node
+ * -EBUSY   at is not free, or in a node that is offline; of an owner with frames of its own: not an
+ *          idle one of them
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_folio_create_with(struct quire_owner *owner,
 							const struct quire_folio_args *args,

@@ -9,7 +9,7 @@
 #ifndef QUIRE_INSTANCE_H
 #define QUIRE_INSTANCE_H
 
-#include <quire/base.h>
+#include <quire/node.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,10 +18,11 @@ extern "C" {
 enum quire_log_level { QUIRE_LOG_ERROR = 0, QUIRE_LOG_WARNING = 1, QUIRE_LOG_INFO = 2 };
 
 struct quire_options {
-	size_t size;	      /* sizeof(struct quire_options) */
-	uint32_t abi;	      /* QUIRE_ABI */
-	uint32_t flags;	      /* must be 0 */
-	uint64_t arena_bytes; /* rounded up to 2 MiB; 2 MiB to 8 TiB; no default */
+	size_t size;	/* sizeof(struct quire_options) */
+	uint32_t abi;	/* QUIRE_ABI */
+	uint32_t flags; /* must be 0 */
+	/* Rounded up to 2 MiB; 2 MiB to 8 TiB; no default. 0 where the nodes say how much. */
+	uint64_t arena_bytes;
 	/*
 	 * How long a move may wait for one folio in mode SYNC where no budget says otherwise,
 	 * in nanoseconds; 0: one second.
@@ -31,18 +32,31 @@ struct quire_options {
 	 */
 	void (*log)(void *arg, enum quire_log_level level, const char *message);
 	void *log_arg;
+	/* What is behind the one node of arena_bytes. 4K where nodes are given. */
+	enum quire_backing backing;
+	/*
+	 * 0: one node, of arena_bytes. Else so many, up to QUIRE_NODES_MAX, as node[0], node[1],
+	 * ... say; the array is read by quire_create() alone.
+	 */
+	unsigned nodes;
+	const struct quire_node_options *node;
+	size_t node_size; /* sizeof(struct quire_node_options) */
 };
 
 /* QUIRE_OPTIONS(.arena_bytes = 64 << 20), in C. */
 #define QUIRE_OPTIONS(...)                                                                         \
-	(&(const struct quire_options){                                                            \
-		.size = sizeof(struct quire_options), .abi = QUIRE_ABI, __VA_ARGS__ })
+	(&(const struct quire_options){ .size = sizeof(struct quire_options),                      \
+					.abi = QUIRE_ABI,                                          \
+					.node_size = sizeof(struct quire_node_options),            \
+					__VA_ARGS__ })
 
 /*
- * Makes a quire. Its memory is a memory file of its own, mapped once: the direct map.
+ * Makes a quire. Its memory is a memory file for each node, mapped once: the direct map.
  * -EINVAL  options that make no sense     -EPROTO  another ABI than the library's
- * -ENOMEM  no memory or address space     or what memfd_create, ftruncate, mmap answered
- * -EFBIG   RLIMIT_FSIZE is below arena_bytes: a memory file is a file
+ * -ENOMEM  no memory or address space, or not so many huge pages as HUGETLB needs
+ * -EFBIG   RLIMIT_FSIZE is below the size of a node: a memory file is a file
+ * -EOPNOTSUPP  COLLAPSE, and this kernel has no MADV_COLLAPSE
+ * or what memfd_create, ftruncate, mmap, mbind answered
  */
 QUIRE_EXPORT QUIRE_MUST_USE int quire_create(const struct quire_options *options,
 					     struct quire **quire);
@@ -67,8 +81,8 @@ QUIRE_EXPORT size_t quire_reclaim(struct quire *quire);
 
 /*
  * Gives memory that nobody uses back to the system: blocks of 512 free frames are punched out of
- * the memory file, those at the end of the arena first, until it was bytes bytes or a little more
- * (whole blocks; QUIRE_MAX: all there is). The address space stays, and the blocks stay free:
+ * their memory files, those at the end of the arena first, until it was bytes bytes or a little
+ * more (whole blocks; QUIRE_MAX: all there is). The address space stays, and the blocks stay free:
  * whoever gets their frames next finds zeroes, at the price of page faults. Returns how many bytes
  * that was, by what the memory file had there, swapped memory included; 0 is no error.
  *
@@ -115,7 +129,8 @@ QUIRE_EXPORT int64_t quire_give_back(struct quire *quire, uint64_t bytes);
 	X(op_frame_put, "calls of frame_put ops")                                                  \
 	X(given_back_bytes, "bytes given back to the system")                                      \
 	X(extents, "extents handed out")                                                           \
-	X(no_place, "times that no place was found for a folio of an order above 0")
+	X(no_place, "times that no place was found for a folio of an order above 0")               \
+	X(collapsed_bytes, "bytes of small pages that became 2 MiB pages")
 
 struct quire_stats {
 	size_t size; /* sizeof(struct quire_stats) */

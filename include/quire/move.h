@@ -11,13 +11,20 @@
 extern "C" {
 #endif
 
+enum quire_move_to {
+	QUIRE_TO_ANYWHERE = 0, /* the library chooses; the folio's own node first */
+	QUIRE_TO_FRAME = 1,    /* to says where */
+	QUIRE_TO_NODE = 2, /* somewhere in to_node; what is there already is left, with code 0 */
+};
+
 /* One folio to move, and what became of it. */
 struct quire_move {
 	struct quire_folio *folio; /* the caller has a reference */
-	unsigned to_set;	   /* 1: to says where; 0: the library chooses */
+	unsigned to_set;	   /* enum quire_move_to */
 	/* A free place, aligned to the folio's order; of an owner with its own frames, idle ones.
 	 */
 	struct quire_frame to;
+	uint32_t to_node;
 	/* out */
 	int code;		  /* 0: moved (or freed meanwhile: why says FREED); else -errno */
 	unsigned tries;		  /* how often it was tried */
@@ -36,8 +43,9 @@ struct quire_move {
  * for SYNC_LIGHT; any other code is final for this call. A folio whose owner named a fence is tried
  * again when that was signaled, and not before. Whatever failed is where it was,
  * unchanged, with its owner, and no frame stays allocated for it. Returns the number of folios not
- * moved; -EDEADLK inside an op or a read section; -EINVAL for a wrong mode; -ENOMEM; -ENXIO in a
- * child of fork(). After a negative answer nothing was tried, and no move was written to.
+ * moved; -EDEADLK inside an op or a read section; -EINVAL for a wrong mode, a wrong to_set, or a
+ * to_node that there is not; -ENOMEM; -ENXIO in a child of fork(). After a negative answer nothing
+ * was tried, and no move was written to.
  */
 QUIRE_EXPORT QUIRE_MUST_USE long quire_move_folios(struct quire *quire, struct quire_move *moves,
 						   size_t n, enum quire_mode mode,

@@ -28,7 +28,13 @@
  * the blocks of it that are free. A block in which something is known to stay is left as it is, the
  * others are emptied all the same. lower_bound is everything that lives in the range, what stays
  * included: no method that empties it can move less; bytes is less than that by what stays, and
- * alignment_extra_bytes is 0.
+ * alignment_extra_bytes is 0. A node is the range of all its frames.
+ *
+ * With several nodes a window is in one of them, and so is not where it would reach across; places
+ * are in the folio's own node as long as there are any, then in the others; and among them in
+ * blocks with memory before those that were given back, where each page would have to be made
+ * first. With QUIRE_GOAL_STAY the condition above holds of each node by itself. Nodes that are
+ * offline have no places, and no windows of RUNS and RUN.
  *
  * A goal with an owner has what it obtains handed out: each run, or the range if all of it is free,
  * becomes an extent (extent.h), in one step with its becoming free.
@@ -46,24 +52,32 @@ enum quire_goal_kind {
 	QUIRE_GOAL_RUNS = 1,  /* count aligned runs of frames frames, free all at once */
 	QUIRE_GOAL_RANGE = 2, /* the frames from first on, free all at once */
 	QUIRE_GOAL_RUN = 3,   /* one run of frames frames, at any place of that alignment */
+	QUIRE_GOAL_NODE = 4,  /* a range, of all frames of a node */
 };
+
+#define QUIRE_GOAL_STAY                                                                            \
+	1u /* flag: nothing leaves its node; not for NODE, which is the contrary                   \
+	    */
 
 struct quire_goal {
 	size_t size;
 	enum quire_goal_kind kind;
 	/*
 	 * RUNS: a power of two, 512 to 2^18. RANGE: how many, a multiple of 512, not 0, no more
-	 * than the arena has behind first. RUN: any number but 0, no more than the arena has.
+	 * than the arena has behind first. RUN: any number but 0, no more than the arena has. NODE:
+	 * 0.
 	 */
 	uint32_t frames;
 	uint64_t count;		  /* RUNS: 1 or more; QUIRE_MAX: as many as can be. Others: 0 */
 	struct quire_frame first; /* RANGE: a multiple of 512. Others: 0, which is left out */
-	uint32_t flags;		  /* must be 0 */
+	uint32_t flags;		  /* QUIRE_GOAL_STAY or 0 */
 	uint32_t align;		  /* RUN: a power of two, in frames; 0: any place. Others: 0 */
 	/* Whose extents the runs become; it cannot be destroyed as long as the plan. NULL: nobody's
 	 */
 	struct quire_owner *owner;
-	const char *site; /* where it was made, for who waits for it; may be NULL */
+	const char *site;  /* where it was made, for who waits for it; may be NULL */
+	uint32_t node_set; /* RUNS, RUN: 1: in the node `node` alone. Others: 0 */
+	uint32_t node;	   /* NODE, and with node_set; else 0 */
 };
 #define QUIRE_GOAL(...)                                                                            \
 	(&(const struct quire_goal){                                                               \

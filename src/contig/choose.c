@@ -73,14 +73,14 @@ static void take_window(struct balance *b, struct choose_window *w)
 void choose_windows(struct choose_window *w, size_t n, uint64_t count, uint32_t *order,
 		    struct choose_result *result)
 {
-	struct balance b = { 0 };
+	struct balance b[CHOOSE_NODES] = { 0 };
 	size_t feasible = 0;
 
 	memset(result, 0, sizeof(*result));
 	for (size_t i = 0; i < n; i++) {
 		w[i].chosen = false;
 		for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
-			b.slots[j] += w[i].slots[j];
+			b[w[i].node].slots[j] += w[i].slots[j];
 		if (w[i].feasible)
 			order[feasible++] = (uint32_t)i;
 	}
@@ -89,11 +89,11 @@ void choose_windows(struct choose_window *w, size_t n, uint64_t count, uint32_t 
 	for (size_t i = 0; i < feasible && result->windows < count; i++) {
 		struct choose_window *c = &w[order[i]];
 
-		if (!fits(&b, c)) {
+		if (!fits(&b[c->node], c)) {
 			result->no_place++;
 			continue;
 		}
-		take_window(&b, c);
+		take_window(&b[c->node], c);
 		result->windows++;
 		result->frames += c->cost;
 	}

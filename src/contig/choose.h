@@ -9,7 +9,8 @@
  *	sum over o >= j of moves_o * 2^(o-j)  <=  slots_j
  *
  * where moves_o counts the folios of order o in the windows taken, and slots_j the aligned free
- * 2^j places outside of them. Otherwise it is skipped, and the next one is tried.
+ * 2^j places outside of them. Otherwise it is skipped, and the next one is tried. Where folios may
+ * not leave their node, both sums are of one node, and the condition is to hold of each.
  */
 #ifndef QUIRE_SRC_CONTIG_CHOOSE_H
 #define QUIRE_SRC_CONTIG_CHOOSE_H
@@ -19,11 +20,13 @@
 #include <stdint.h>
 
 #define CHOOSE_ORDERS 10
+#define CHOOSE_NODES 16
 
 struct choose_window {
-	uint32_t cost;		       /* frames in use */
-	bool feasible;		       /* nothing in it is known to stay */
-	bool chosen;		       /* out */
+	uint32_t cost; /* frames in use */
+	bool feasible; /* nothing in it is known to stay */
+	bool chosen;   /* out */
+	uint8_t node;  /* whose folios and places these are; 0 if that is no matter */
 	uint32_t moves[CHOOSE_ORDERS]; /* folios in it, by order */
 	uint32_t slots[CHOOSE_ORDERS]; /* aligned free 2^j places in it; slots[0]: free frames */
 };

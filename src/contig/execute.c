@@ -414,6 +414,7 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 	if (error)
 		return error;
 	plan->executed = true;
+	x.m.stay = plan->stay;
 	record_started(plan, x.budget.mode);
 	queue_enter(x.q, &x.entry, plan);
 	error = execute_in_turn(&x);

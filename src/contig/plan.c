@@ -20,6 +20,42 @@ bool plan_in_range(const struct quire_plan *plan, uint32_t window)
 	return plan->is_range && window >= plan->from && window < plan->end;
 }
 
+static bool is_of_one_node(const struct quire_plan *plan, uint32_t window)
+{
+	uint32_t first = window * plan->blocks_each, blocks = node_blocks(plan->q->node) - first;
+
+	return node_has_all(plan->q->node, first,
+			    blocks < plan->blocks_each ? blocks : plan->blocks_each);
+}
+
+static bool is_meant_of(const struct quire_plan *plan, uint32_t node)
+{
+	return !node_is_offline(plan->q->node, node) &&
+	       (!plan->goal.node_set || plan->goal.node == node);
+}
+
+bool plan_is_meant(const struct quire_plan *plan, uint32_t window)
+{
+	uint32_t block = window * plan->blocks_each;
+
+	return plan->is_range || (is_of_one_node(plan, window) &&
+				  is_meant_of(plan, node_of_block(plan->q->node, block)));
+}
+
+/*
+ * A range offers no place, whether it can be emptied or not, nor does a node that is offline. Where
+ * nothing leaves its node, a window across two of them has none that could be counted.
+ */
+bool plan_offers_places(const struct quire_plan *plan, uint32_t block)
+{
+	const struct nodes *nodes = plan->q->node;
+	uint32_t window = block / plan->blocks_each;
+
+	return !plan_in_range(plan, window) &&
+	       !node_is_offline(nodes, node_of_block(nodes, block)) &&
+	       (!plan->stay || is_of_one_node(plan, window));
+}
+
 bool plan_pool_keeps(const struct quire_plan *plan, const struct plan_window *w)
 {
 	uint32_t used = 0, idle = 0;
@@ -128,36 +164,75 @@ static void cover(struct block_bits *used, const struct plan_window *w, uint32_t
 	bits_span_set(used, from, end);
 }
 
-/* Gives every move a place outside the chosen windows: largest first, best fit. */
-static int place_moves(struct quire_plan *plan, const struct survey *s)
+/* Of each node: in blocks with memory, and in those without. */
+struct node_places {
+	struct places filled, holes;
+};
+
+static int find_places(const struct quire_plan *plan, const struct survey *s,
+		       struct node_places *places)
 {
-	uint32_t blocks = node_blocks(plan->q->node);
-	struct places places;
+	const struct nodes *nodes = plan->q->node;
 	int error = 0;
 
-	places_init(&places);
-	for (uint32_t b = 0; b < blocks && !error; b++) {
+	for (uint32_t b = 0; b < nodes->blocks && !error; b++) {
+		struct node_places *of = &places[node_of_block(nodes, b)];
 		struct block_bits used = s->block[b].used;
 
-		if (s->window[b / plan->blocks_each].chosen ||
-		    plan_in_range(plan, b / plan->blocks_each) || survey_taken(s, b))
+		if (s->window[b / plan->blocks_each].chosen || !plan_offers_places(plan, b) ||
+		    survey_taken(s, b))
 			continue;
 		if (plan->is_run)
 			cover(&used, &plan->chosen[0], b);
-		error = add_places(&places, &used, b);
+		error = add_places(s->block[b].filled ? &of->filled : &of->holes, &used, b);
 	}
-	for (unsigned order = CHOOSE_ORDERS; order-- > 0 && !error;) {
-		for (size_t i = 0; i < plan->move_count && !error; i++) {
-			if (plan->move[i].order != order || plan->move[i].lent)
-				continue;
-			error = places_take(&places, order, &plan->move[i].dst);
-			if (error == -ENOSPC) { /* the arena changed while we looked */
-				plan->move[i].dst = QUIRE_FRAME_NONE_N;
-				error = 0;
-			}
-		}
+	return error;
+}
+
+static int take_place(struct node_places *places, struct plan_move *move)
+{
+	int error = places_take(&places->filled, move->order, &move->dst);
+
+	return error == -ENOSPC ? places_take(&places->holes, move->order, &move->dst) : error;
+}
+
+/* The folio's own node first; which of the places it gets is no matter to what is left. */
+static int place_move(const struct quire_plan *plan, struct node_places *places,
+		      struct plan_move *move)
+{
+	const struct nodes *nodes = plan->q->node;
+	uint32_t own = node_of(nodes, quire_frame(move->src));
+	int error = take_place(&places[own], move);
+
+	for (uint32_t i = 0; error == -ENOSPC && i < nodes->count && !plan->stay; i++)
+		if (i != own)
+			error = take_place(&places[i], move);
+	if (error == -ENOSPC) { /* the arena changed while we looked */
+		move->dst = QUIRE_FRAME_NONE_N;
+		error = 0;
 	}
-	places_finish(&places);
+	return error;
+}
+
+/* Gives every move a place outside the chosen windows: largest first, best fit. */
+static int place_moves(struct quire_plan *plan, const struct survey *s)
+{
+	const struct nodes *nodes = plan->q->node;
+	struct node_places *places = mem_zalloc(nodes->count, sizeof(*places));
+	int error;
+
+	if (!places)
+		return -ENOMEM;
+	error = find_places(plan, s, places);
+	for (unsigned order = CHOOSE_ORDERS; order-- > 0 && !error;)
+		for (size_t i = 0; i < plan->move_count && !error; i++)
+			if (plan->move[i].order == order && !plan->move[i].lent)
+				error = place_move(plan, places, &plan->move[i]);
+	for (uint32_t i = 0; i < nodes->count; i++) {
+		places_finish(&places[i].filled);
+		places_finish(&places[i].holes);
+	}
+	mem_free(places);
 	return error;
 }
 
@@ -225,10 +300,54 @@ static int choose_aligned(struct quire_plan *plan, struct survey *s)
 	return 0;
 }
 
+/* Places in all of the arena but a node, in which the folios of that node may go. */
+static void places_elsewhere(const struct quire_plan *plan, const struct survey *s,
+			     const struct node *node, uint64_t slots[CHOOSE_ORDERS])
+{
+	for (uint32_t b = 0; b < s->windows && !plan->stay; b++)
+		if (b < node->first || b >= node->first + node->blocks.n)
+			for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
+				slots[j] += s->window[b].slots[j];
+}
+
+/* The best of all nodes: no run reaches from one into the next. */
+static int slide_nodes(const struct quire_plan *plan, const struct survey *s,
+		       struct slide_result *best)
+{
+	const struct nodes *nodes = plan->q->node;
+	int error = 0;
+
+	memset(best, 0, sizeof(*best));
+	for (uint32_t i = 0; i < nodes->count && !error; i++) {
+		const struct node *node = &nodes->node[i];
+		struct slide_goal goal = { .frames = plan->goal.frames,
+					   .align = plan->goal.align,
+					   .offset = node->first * QUIRE_BLOCK_FRAMES };
+		struct slide_result r;
+
+		if (!is_meant_of(plan, i))
+			continue;
+		places_elsewhere(plan, s, node, goal.elsewhere);
+		error = slide(s->slide + node->first, s->window + node->first, node->blocks.n,
+			      &goal, &r);
+		if (error || !r.feasible)
+			continue;
+		if (!best->feasible || r.lower_bound < best->lower_bound)
+			best->lower_bound = r.lower_bound;
+		best->feasible += r.feasible;
+		if (r.found && (!best->found || r.cost < best->cost)) {
+			best->found = true;
+			best->cost = r.cost;
+			best->first = goal.offset + r.first;
+		}
+	}
+	best->cheaper = best->feasible && (!best->found || best->lower_bound < best->cost);
+	return error;
+}
+
 /* One run, anywhere: the bound is that of any such run, so none where there is none. */
 static int choose_run(struct quire_plan *plan, const struct survey *s)
 {
-	const struct slide_goal goal = { plan->goal.frames, plan->goal.align };
 	struct slide_result r = { 0 };
 	int error = 0;
 
@@ -236,12 +355,12 @@ static int choose_run(struct quire_plan *plan, const struct survey *s)
 	if (!plan->chosen)
 		return -ENOMEM;
 	if (to_find(plan))
-		error = slide(s->slide, s->window, s->windows, &goal, &r);
+		error = slide_nodes(plan, s, &r);
 	if (error)
 		return error;
 	if (r.found)
 		plan->chosen[plan->chosen_count++] = (struct plan_window){
-			.first = r.first, .frames = goal.frames, .cost = (uint32_t)r.cost
+			.first = r.first, .frames = plan->goal.frames, .cost = (uint32_t)r.cost
 		};
 	plan->info.runs = r.found;
 	plan->info.feasible = r.feasible;
@@ -383,27 +502,29 @@ static bool is_power_of_2(uint32_t n)
 	return n && !(n & (n - 1));
 }
 
-static int set_range(struct quire_plan *plan, const struct quire_goal *goal, uint32_t blocks)
+static int set_range(struct quire_plan *plan, uint32_t first, uint32_t frames)
 {
-	uint32_t first = goal->first.n / QUIRE_BLOCK_FRAMES;
-	uint32_t range = goal->frames / QUIRE_BLOCK_FRAMES;
+	uint32_t blocks = node_blocks(plan->q->node), block = first / QUIRE_BLOCK_FRAMES;
+	uint32_t range = frames / QUIRE_BLOCK_FRAMES;
 
-	if (goal->count || goal->align || goal->first.n % QUIRE_BLOCK_FRAMES || !range ||
-	    goal->frames % QUIRE_BLOCK_FRAMES || first >= blocks || range > blocks - first)
+	if (first % QUIRE_BLOCK_FRAMES || !range || frames % QUIRE_BLOCK_FRAMES ||
+	    block >= blocks || range > blocks - block)
 		return -EINVAL;
 	plan->is_range = true;
 	plan->blocks_each = 1;
 	plan->windows = blocks;
-	plan->from = first;
-	plan->end = first + range;
+	plan->from = block;
+	plan->end = block + range;
 	/* From here on it is so many runs of one block. */
 	plan->goal.frames = QUIRE_BLOCK_FRAMES;
 	plan->goal.count = range;
 	return 0;
 }
 
-static int set_run(struct quire_plan *plan, const struct quire_goal *goal, uint32_t blocks)
+static int set_run(struct quire_plan *plan, const struct quire_goal *goal)
 {
+	uint32_t blocks = node_blocks(plan->q->node);
+
 	if (goal->count || goal->first.n || !goal->frames ||
 	    goal->frames > blocks * (uint64_t)QUIRE_BLOCK_FRAMES ||
 	    (goal->align && !is_power_of_2(goal->align)))
@@ -416,27 +537,52 @@ static int set_run(struct quire_plan *plan, const struct quire_goal *goal, uint3
 	return 0;
 }
 
+static int set_runs(struct quire_plan *plan, const struct quire_goal *goal)
+{
+	if (!goal->count || goal->first.n || goal->align || goal->frames < QUIRE_BLOCK_FRAMES ||
+	    goal->frames > WINDOW_FRAMES_MAX || !is_power_of_2(goal->frames))
+		return -EINVAL;
+	plan->blocks_each = goal->frames / QUIRE_BLOCK_FRAMES;
+	plan->windows = node_blocks(plan->q->node) / plan->blocks_each;
+	plan->end = plan->windows;
+	return 0;
+}
+
+static int set_node(struct quire_plan *plan, const struct quire_goal *goal)
+{
+	const struct node *node = &plan->q->node->node[goal->node];
+
+	if (goal->frames || goal->first.n || plan->stay)
+		return -EINVAL;
+	return set_range(plan, node->first * QUIRE_BLOCK_FRAMES,
+			 node->blocks.n * QUIRE_BLOCK_FRAMES);
+}
+
 /* What a goal says, checked, into the plan. 0 or -EINVAL. */
 static int set_goal(struct quire_plan *plan, struct quire *q, const struct quire_goal *goal)
 {
-	uint32_t blocks = node_blocks(q->node);
+	bool range = goal->kind == QUIRE_GOAL_RANGE || goal->kind == QUIRE_GOAL_NODE;
 
 	plan->q = q;
 	plan->goal = *goal;
-	if (goal->flags || (goal->owner && goal->owner->quire != q))
+	plan->stay = goal->flags & QUIRE_GOAL_STAY;
+	if ((goal->flags & ~QUIRE_GOAL_STAY) || (goal->owner && goal->owner->quire != q) ||
+	    goal->node >= q->node->count || goal->node_set > 1 ||
+	    (range && (goal->node_set || goal->count || goal->align)) ||
+	    (goal->node && !goal->node_set && goal->kind != QUIRE_GOAL_NODE))
 		return -EINVAL;
-	if (goal->kind == QUIRE_GOAL_RANGE)
-		return set_range(plan, goal, blocks);
-	if (goal->kind == QUIRE_GOAL_RUN)
-		return set_run(plan, goal, blocks);
-	if (goal->kind != QUIRE_GOAL_RUNS || !goal->count || goal->first.n || goal->align ||
-	    goal->frames < QUIRE_BLOCK_FRAMES || goal->frames > WINDOW_FRAMES_MAX ||
-	    !is_power_of_2(goal->frames))
+	switch (goal->kind) {
+	case QUIRE_GOAL_RUNS:
+		return set_runs(plan, goal);
+	case QUIRE_GOAL_RANGE:
+		return set_range(plan, goal->first.n, goal->frames);
+	case QUIRE_GOAL_RUN:
+		return set_run(plan, goal);
+	case QUIRE_GOAL_NODE:
+		return set_node(plan, goal);
+	default:
 		return -EINVAL;
-	plan->blocks_each = goal->frames / QUIRE_BLOCK_FRAMES;
-	plan->windows = blocks / plan->blocks_each;
-	plan->end = plan->windows;
-	return 0;
+	}
 }
 
 int quire_plan_create(struct quire *q, const struct quire_goal *goal, struct quire_plan **result)

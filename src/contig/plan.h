@@ -69,6 +69,7 @@ struct quire_plan {
 	bool is_range;	      /* closed as a whole while it is executed; no place is in it */
 	bool closed;	      /* it is */
 	bool is_run;	      /* one window, at any frame */
+	bool stay;	      /* nothing leaves its node */
 	bool executed;
 	struct quire_plan_info info;
 
@@ -111,6 +112,10 @@ struct quire_plan {
  */
 int plan_compute(struct quire_plan *plan);
 bool plan_in_range(const struct quire_plan *plan, uint32_t window);
+/* May it be emptied, as far as the goal says, and the nodes? */
+bool plan_is_meant(const struct quire_plan *plan, uint32_t window);
+/* May what moves go there? */
+bool plan_offers_places(const struct quire_plan *plan, uint32_t block);
 /* Does what keeps window w from being free consist of empty frames of owners alone? */
 bool plan_pool_keeps(const struct quire_plan *plan, const struct plan_window *w);
 /* Takes free frames for the goal's owner, as an extent of the plan. 0, -EBUSY or -ENOMEM. */

@@ -16,7 +16,8 @@ struct sliding {
 	const struct slide_block *block;
 	const struct choose_window *sums;
 	uint32_t blocks;
-	uint32_t n, align;
+	uint32_t n, align, offset;
+	uint64_t slots[CHOOSE_ORDERS]; /* all there are, also elsewhere */
 	uint32_t *live;	       /* of each word: live frames before it; one more at the end */
 	struct counts *before; /* of each block: the sums of those before it; one more at the end */
 	uint64_t best;	/* the cost of the cheapest feasible one that fits, NONE: none so far */
@@ -124,7 +125,7 @@ static bool have_places(const struct sliding *s, const struct counts *c)
 
 	for (unsigned j = CHOOSE_ORDERS; j-- > 0;) {
 		need = 2 * need + c->moves[j];
-		if (need + c->slots[j] > s->before[s->blocks].slots[j])
+		if (need + c->slots[j] > s->slots[j])
 			return false;
 	}
 	return true;
@@ -179,7 +180,7 @@ static uint64_t bound(const struct sliding *s, uint64_t at, uint64_t end)
 
 static uint64_t align_up(const struct sliding *s, uint64_t f)
 {
-	return (f + s->align - 1) & ~(uint64_t)(s->align - 1);
+	return ((f + s->offset + s->align - 1) & ~(uint64_t)(s->align - 1)) - s->offset;
 }
 
 /* What is not cheaper than that need not be looked at. */
@@ -194,7 +195,7 @@ static void step(struct sliding *s, uint64_t at, uint64_t end)
 	uint64_t cost = cost_at(s, at);
 
 	for (;; at++) {
-		if (!(at & (s->align - 1)) && cost < s->best)
+		if (!((at + s->offset) & (s->align - 1)) && cost < s->best)
 			consider(s, at, cost);
 		if (at + 1 >= end)
 			return;
@@ -273,6 +274,7 @@ int slide(const struct slide_block *blocks, const struct choose_window *sums, ui
 			     .blocks = n,
 			     .n = goal->frames,
 			     .align = goal->align,
+			     .offset = goal->offset,
 			     .best = NONE,
 			     .least = NONE,
 			     .asked = n };
@@ -280,6 +282,8 @@ int slide(const struct slide_block *blocks, const struct choose_window *sums, ui
 	int error = sum_up(&s);
 
 	memset(result, 0, sizeof(*result));
+	for (unsigned j = 0; !error && j < CHOOSE_ORDERS; j++)
+		s.slots[j] = goal->elsewhere[j] + s.before[n].slots[j];
 	for (uint64_t from = 0, end; !error && from < frames; from = end) {
 		from = next_fixed(&s, from, false);
 		end = next_fixed(&s, from, true);

@@ -34,11 +34,15 @@ struct slide_block {
 struct slide_goal {
 	uint32_t frames; /* 1 or more */
 	uint32_t align;	 /* a power of two */
+	/* The blocks may be some of more: the number of their first frame, and places in the rest.
+	 */
+	uint32_t offset; /* a multiple of 512 */
+	uint64_t elsewhere[CHOOSE_ORDERS];
 };
 
 struct slide_result {
-	bool found; /* something feasible that fits */
-	uint32_t first;
+	bool found;	/* something feasible that fits */
+	uint32_t first; /* counted from the first of the blocks */
 	uint64_t cost;
 	bool cheaper;	      /* something cheaper is feasible, and does not fit */
 	uint64_t lower_bound; /* 0 where nothing is feasible */

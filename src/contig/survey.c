@@ -191,7 +191,6 @@ static int survey_block(struct survey *s, uint32_t b)
 {
 	struct choose_window *w = &s->window[b / s->plan->blocks_each];
 	struct node_block *block = &s->block[b];
-	bool in_range = plan_in_range(s->plan, b / s->plan->blocks_each);
 	unsigned i = 0, frames;
 	int error = 0;
 
@@ -200,8 +199,7 @@ static int survey_block(struct survey *s, uint32_t b)
 		s->slide[b].used = block->used;
 	if ((block->claim && block->claim != s->plan) || survey_taken(s, b))
 		return add_taken(s, b);
-	/* A range offers no place, whether it can be emptied or not. */
-	for (unsigned j = 0; j < CHOOSE_ORDERS && !in_range; j++)
+	for (unsigned j = 0; j < CHOOSE_ORDERS && plan_offers_places(s->plan, b); j++)
 		w->slots[j] += bits_count_clear(&block->used, j);
 	for (; i < QUIRE_BLOCK_FRAMES && !error; i += frames) {
 		struct quire_frame frame = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
@@ -294,7 +292,10 @@ static int look_around(struct survey *s, uint32_t blocks)
 
 	queue_wanted(s->plan->q, s->plan, s->taken);
 	for (uint32_t w = s->plan->from; w < s->plan->end; w++)
-		s->window[w].feasible = true;
+		s->window[w].feasible = plan_is_meant(s->plan, w);
+	for (uint32_t w = 0; s->plan->stay && w < s->windows; w++)
+		s->window[w].node =
+			(uint8_t)node_of_block(s->plan->q->node, w * s->plan->blocks_each);
 	for (uint32_t b = 0; !error && b < blocks; b++)
 		error = survey_block(s, b);
 	if (!error)

@@ -86,8 +86,52 @@ static void layers_finish(struct quire *q, unsigned n)
 		quire_layers[--n]->finish(q);
 }
 
+static int check_node(struct quire_node_options *node, uint64_t *left)
+{
+	if (!node->bytes || node->bytes > *left || (unsigned)node->backing > QUIRE_BACKING_COLLAPSE)
+		return -EINVAL;
+	if (node->name && (!node->name[0] || strnlen(node->name, 32) == 32))
+		return -EINVAL;
+	node->bytes = (node->bytes + OS_BLOCK_BYTES - 1) & ~(uint64_t)(OS_BLOCK_BYTES - 1);
+	if (node->bytes > *left)
+		return -EINVAL;
+	*left -= node->bytes;
+	return 0;
+}
+
+/* The options of all nodes, checked and whole, to `to`; *o says then how many, and where. */
+static int list_nodes(struct quire_options *o, struct quire_node_options to[QUIRE_NODES_MAX])
+{
+	const char *from = (const char *)o->node;
+	uint64_t left = ARENA_MAX;
+	int error = 0;
+
+	memset(to, 0, QUIRE_NODES_MAX * sizeof(*to));
+	if (!o->nodes) {
+		if (o->node)
+			return -EINVAL;
+		to[0].bytes = o->arena_bytes;
+		to[0].backing = o->backing;
+		o->nodes = 1;
+		error = check_node(&to[0], &left);
+	} else {
+		if (!from || o->nodes > QUIRE_NODES_MAX || o->arena_bytes || o->backing ||
+		    o->node_size < sizeof(to->bytes) || o->node_size > 4096)
+			return -EINVAL;
+		for (unsigned i = 0; i < o->nodes && !error; i++) {
+			memcpy(&to[i], from + i * o->node_size,
+			       o->node_size < sizeof(*to) ? o->node_size : sizeof(*to));
+			error = check_node(&to[i], &left);
+		}
+	}
+	o->node = to;
+	o->arena_bytes = ARENA_MAX - left;
+	return error;
+}
+
 int quire_create(const struct quire_options *options, struct quire **quire)
 {
+	struct quire_node_options node[QUIRE_NODES_MAX];
 	struct quire_options o;
 	struct quire *q;
 	unsigned i;
@@ -101,9 +145,8 @@ int quire_create(const struct quire_options *options, struct quire **quire)
 		return error;
 	if (o.abi != QUIRE_ABI)
 		return -EPROTO;
-	if (o.flags || !o.arena_bytes || o.arena_bytes > ARENA_MAX)
+	if (o.flags || list_nodes(&o, node))
 		return -EINVAL;
-	o.arena_bytes = (o.arena_bytes + OS_BLOCK_BYTES - 1) & ~(uint64_t)(OS_BLOCK_BYTES - 1);
 	if (!o.deadline_ns)
 		o.deadline_ns = DEADLINE_DEFAULT_NS;
 	q = mem_zalloc(1, sizeof(*q));
@@ -117,6 +160,7 @@ int quire_create(const struct quire_options *options, struct quire **quire)
 		if (error)
 			goto undo;
 	}
+	q->options.node = NULL; /* the layers have what they need of it */
 	instances_add(q);
 	*quire = q;
 	return 0;

@@ -10,7 +10,7 @@
 
 #include <quire/instance.h>
 
-struct node;
+struct nodes;
 struct folios;
 struct extents;
 struct queue;
@@ -36,7 +36,7 @@ struct quire {
 	uint32_t plans;		    /* atomic: plans alive */
 	uint32_t ops;		    /* atomic: moves and plans that run now */
 	uint32_t servers;	    /* atomic: threads that look at it for `quire explain` */
-	struct node *node;
+	struct nodes *node;
 	struct folios *folios;
 	struct extents *extents;
 	struct queue *queue;

@@ -59,8 +59,10 @@ static void descriptor_put(struct folios *folios, struct quire_folio *folio)
 static int place_once(struct quire *q, const struct quire_folio_args *args,
 		      struct quire_frame *frame)
 {
+	const struct node_wish wish = { args->node, args->node_only };
+
 	if (!args->at_set)
-		return node_alloc(q->node, args->order, NODE_ANY,
+		return node_alloc(q->node, wish, args->order, NODE_ANY,
 				  args->pinned_long ? BLOCK_PINNED : BLOCK_MOVABLE, frame);
 	*frame = args->at;
 	return node_alloc_at(q->node, args->order, args->at);
@@ -158,6 +160,8 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 		return -EINVAL;
 	q = owner->quire;
 	folios = q->folios;
+	if (!args.node_set && (args.node || args.node_only))
+		return -EINVAL;
 	if (q->forked)
 		return -ENXIO;
 	if (q->ending)

@@ -84,7 +84,7 @@ int owner_frame_get(struct quire_owner *owner, unsigned order, enum quire_mode m
 
 int owner_frame_at(struct quire_owner *owner, unsigned order, struct quire_frame frame)
 {
-	struct node *node = owner->quire->node;
+	struct nodes *node = owner->quire->node;
 
 	if (frame.n >= node_blocks(node) * QUIRE_BLOCK_FRAMES || (frame.n & ((1u << order) - 1)))
 		return -EINVAL;
@@ -96,7 +96,7 @@ int owner_frame_at(struct quire_owner *owner, unsigned order, struct quire_frame
 
 void owner_frame_back(struct quire_owner *owner, unsigned order, struct quire_frame frame)
 {
-	struct node *node = owner->quire->node;
+	struct nodes *node = owner->quire->node;
 
 	if (owner_begin_anyway(owner) && !owner->quire->ending) {
 		node_unlend(node, order, frame);

@@ -15,7 +15,8 @@
 #define FREE(s) (QUIRE_BLOCK_FRAMES - USED(s))
 #define CLAIMED (1u << 10)
 #define PINNED (1u << 11)  /* its class; says nothing while the block is empty */
-#define COUNTED (1u << 12) /* nobody has a frame of it, and it is one of those in `empty` */
+#define FILLED (1u << 12)  /* else it is a hole; set with the first frame that is used */
+#define COUNTED (1u << 13) /* nobody has a frame of it, and it is one of those in `empty` */
 
 /* Blocks whose states share a cache line. */
 #define LINE_BLOCKS 16u
@@ -23,9 +24,10 @@
 /* How often a field is gone through for a bit that the count says is there. */
 #define ROUNDS 64u
 
-/* Lists: three levels of each class, then the empty blocks. */
+/* Lists: three levels of each class, then the empty blocks, with memory and without. */
 #define LEVELS 3u
 #define LIST_EMPTY (BLOCK_CLASSES * LEVELS)
+#define LIST_HOLE (LIST_EMPTY + 1)
 #define LIST_NONE BLOCK_LISTS
 
 static const uint32_t level_most[LEVELS] = { 64, 256, 511 }; /* free frames */
@@ -39,7 +41,7 @@ static unsigned list_of(uint32_t state)
 	unsigned base = state & PINNED ? LEVELS : 0;
 
 	if (!USED(state))
-		return LIST_EMPTY;
+		return state & FILLED ? LIST_EMPTY : LIST_HOLE;
 	if (USED(state) == QUIRE_BLOCK_FRAMES)
 		return LIST_NONE;
 	for (unsigned l = 0; l < LEVELS - 1; l++)
@@ -50,7 +52,7 @@ static unsigned list_of(uint32_t state)
 
 static uint32_t list_most(unsigned list)
 {
-	return list == LIST_EMPTY ? QUIRE_BLOCK_FRAMES : level_most[list % LEVELS];
+	return list >= LIST_EMPTY ? QUIRE_BLOCK_FRAMES : level_most[list % LEVELS];
 }
 
 /*
@@ -101,7 +103,9 @@ static __attribute__((noinline)) bool count_begin(struct blocks *b, uint32_t i, 
 	do {
 		if (USED(s) + n > QUIRE_BLOCK_FRAMES || ((s & CLAIMED) && !claimed_too))
 			return false;
-		new = (s & ~COUNTED) + n;
+		if (b->fill && !(s & FILLED)) /* a hole again since it was looked at */
+			return false;
+		new = ((s & ~COUNTED) + n) | FILLED;
 		if (!USED(s))
 			new = (new & ~PINNED) | (class == BLOCK_PINNED ? PINNED : 0);
 	} while (!compare_exchange(&b->state[i], &s, new));
@@ -161,6 +165,35 @@ static inline void count_give(struct blocks *b, uint32_t i, uint32_t n)
 		mark(b, i, s);
 	else
 		emptied(b, i, s);
+}
+
+/*
+ * Brings memory behind a hole, if that is not left to the system. All of the block is counted as in
+ * use meanwhile, so that nobody gets a frame too early. -ENOMEM: there is none to be had; -EBUSY:
+ * somebody else is at it.
+ */
+static int fill(struct blocks *b, uint32_t i, bool claimed_too)
+{
+	uint32_t s = load_acquire(&b->state[i]);
+	int error;
+
+	if (!b->fill)
+		return 0;
+	do {
+		if (s & FILLED)
+			return 0;
+		if (USED(s) || ((s & CLAIMED) && !claimed_too))
+			return -EBUSY;
+	} while (!compare_exchange(&b->state[i], &s, (s & ~COUNTED) + QUIRE_BLOCK_FRAMES));
+	if (s & COUNTED)
+		uncount(b);
+	SYNC_POINT("frame:filling", NULL);
+	error = b->fill(b->fill_arg, i);
+	/* Before the count: who finds a frame free finds the memory behind it. */
+	if (!error)
+		__atomic_fetch_or(&b->state[i], FILLED, __ATOMIC_SEQ_CST);
+	count_give(b, i, QUIRE_BLOCK_FRAMES);
+	return error ? -ENOMEM : 0;
 }
 
 /* acquire: pairs with the release of give_bits(): what the one before did there came before. */
@@ -238,23 +271,47 @@ static unsigned take_place(struct block_bits *field, unsigned order)
 	return BLOCK_NONE;
 }
 
-static bool alloc_in(struct blocks *b, uint32_t i, unsigned order, enum block_class class,
-		     bool claimed_too, uint32_t *frame)
+/* What is looked for, and where it was found. */
+enum pass {
+	PASS_APART,  /* away from the homes of others */
+	PASS_LISTED, /* whatever is marked */
+};
+
+struct search {
+	struct blocks *b;
+	unsigned order;
+	enum block_class class;
+	bool claimed_too;
+	bool dry; /* no memory was to be had for a hole: the next one would have none either */
+	enum pass pass;
+	uint32_t slot;
+	uint32_t at;
+	uint32_t frame;
+};
+
+static bool alloc_in(struct search *s, uint32_t i)
 {
+	struct blocks *b = s->b;
+	const unsigned order = s->order;
 	unsigned offset;
+	int error;
 
 	/* Looked at first, so that no count is in another's way for nothing. */
 	if (order && order < BLOCK_ORDER && FREE(load_relaxed(&b->state[i])) >= 1u << order &&
 	    find_place(&b->field[i], order) == BLOCK_NONE)
 		return false;
-	if (!count_take(b, i, 1u << order, class, claimed_too))
+	if (s->dry && !blocks_is_filled(b, i))
+		return false;
+	error = fill(b, i, s->claimed_too);
+	s->dry |= error == -ENOMEM;
+	if (error || !count_take(b, i, 1u << order, s->class, s->claimed_too))
 		return false;
 	offset = take_place(&b->field[i], order);
 	if (offset == BLOCK_NONE) {
 		count_give(b, i, 1u << order);
 		return false;
 	}
-	*frame = i * QUIRE_BLOCK_FRAMES + offset;
+	s->frame = i * QUIRE_BLOCK_FRAMES + offset;
 	return true;
 }
 
@@ -344,22 +401,6 @@ static void settle_in(struct blocks *b, uint32_t slot, uint32_t *home, uint32_t 
 
 /* --- the search --- */
 
-enum pass {
-	PASS_APART,  /* away from the homes of others */
-	PASS_LISTED, /* whatever is marked */
-};
-
-/* What is looked for, and where it was found. */
-struct search {
-	struct blocks *b;
-	unsigned order;
-	enum block_class class;
-	enum pass pass;
-	uint32_t slot;
-	uint32_t at;
-	uint32_t frame;
-};
-
 enum found {
 	FOUND,
 	FOUND_NONE,
@@ -372,7 +413,7 @@ static enum found try_marked(struct search *s, unsigned list, uint32_t i)
 		mark_anew(s->b, i, list);
 		return FOUND_STALE;
 	}
-	if (!alloc_in(s->b, i, s->order, s->class, false, &s->frame))
+	if (!alloc_in(s, i))
 		return FOUND_NONE;
 	if (s->order == BLOCK_ORDER) /* it is full: nobody need look here */
 		mark_anew(s->b, i, list);
@@ -414,8 +455,8 @@ static enum found search_list(struct search *s, unsigned list)
 static bool search(struct search *s)
 {
 	unsigned own = s->class * LEVELS, other = (1 - s->class) * LEVELS;
-	const unsigned lists[BLOCK_LISTS] = { own,   own + 1,	own + 2,  LIST_EMPTY,
-					      other, other + 1, other + 2 };
+	const unsigned lists[BLOCK_LISTS] = { own,	 own + 1, own + 2,   LIST_EMPTY,
+					      LIST_HOLE, other,	  other + 1, other + 2 };
 
 	for (unsigned k = 0; k < BLOCK_LISTS;) {
 		enum found found = list_most(lists[k]) >= 1u << s->order ? search_list(s, lists[k])
@@ -429,49 +470,58 @@ static bool search(struct search *s)
 }
 
 /* All blocks, whatever the lists say. */
-static bool search_all(struct blocks *b, unsigned order, enum block_class class, bool claimed_too,
-		       uint32_t *frame)
+static bool search_all(struct search *s)
 {
+	struct blocks *b = s->b;
+
 	for (uint32_t i = 0; i < b->n; i++)
-		if (FREE(load_relaxed(&b->state[i])) >= 1u << order &&
-		    alloc_in(b, i, order, class, claimed_too, frame))
+		if (FREE(load_relaxed(&b->state[i])) >= 1u << s->order && alloc_in(s, i))
 			return true;
 	return false;
+}
+
+static bool find(struct search *s)
+{
+	uint32_t *home = NULL, at;
+
+	if (s->order < BLOCK_ORDER) {
+		home = &s->b->slot[s->slot].home[s->class][group_of(s->order)];
+		at = load_relaxed(home);
+		if (at && alloc_in(s, at - 1))
+			return true;
+	}
+	for (int pass = PASS_APART; pass <= PASS_LISTED; pass++) {
+		s->pass = (enum pass)pass;
+		if (!search(s))
+			continue;
+		if (home && pass == PASS_APART)
+			settle_in(s->b, s->slot, home, s->at);
+		return true;
+	}
+	return search_all(s);
 }
 
 int blocks_alloc(struct blocks *b, unsigned order, enum block_class class, bool claimed_too,
 		 uint32_t *frame)
 {
-	uint32_t slot = my_slot(), *home = NULL, at;
+	struct search s = { .b = b, .order = order, .class = class, .slot = my_slot() };
+	bool found = find(&s);
 
-	if (order < BLOCK_ORDER) {
-		home = &b->slot[slot].home[class][group_of(order)];
-		at = load_relaxed(home);
-		if (at && alloc_in(b, at - 1, order, class, false, frame))
-			return 0;
+	if (!found && claimed_too) {
+		s.claimed_too = true;
+		found = search_all(&s);
 	}
-	for (int pass = PASS_APART; pass <= PASS_LISTED; pass++) {
-		struct search s = { b, order, class, (enum pass)pass, slot, 0, 0 };
-
-		if (!search(&s))
-			continue;
-		if (home && pass == PASS_APART)
-			settle_in(b, slot, home, s.at);
-		*frame = s.frame;
-		return 0;
-	}
-	if (search_all(b, order, class, false, frame) ||
-	    (claimed_too && search_all(b, order, class, true, frame)))
-		return 0;
-	return -ENOMEM;
+	if (!found)
+		return -ENOMEM;
+	*frame = s.frame;
+	return 0;
 }
 
-int blocks_alloc_at(struct blocks *b, unsigned order, enum block_class class, uint32_t frame)
+/* A given place, in a block that is as it is: filled, or never asked to be. */
+static int take_at(struct blocks *b, unsigned order, enum block_class class, uint32_t frame)
 {
 	uint32_t i = frame / QUIRE_BLOCK_FRAMES;
 
-	if (order > BLOCK_ORDER || i >= b->n || (frame & ((1u << order) - 1)))
-		return -EINVAL;
 	if (!count_take(b, i, 1u << order, class, true))
 		return -EBUSY;
 	if (take_bits(&b->field[i], frame % QUIRE_BLOCK_FRAMES, order)) {
@@ -482,6 +532,20 @@ int blocks_alloc_at(struct blocks *b, unsigned order, enum block_class class, ui
 	return -EBUSY;
 }
 
+int blocks_alloc_at(struct blocks *b, unsigned order, enum block_class class, uint32_t frame)
+{
+	uint32_t i = frame / QUIRE_BLOCK_FRAMES;
+
+	if (order > BLOCK_ORDER || i >= b->n || (frame & ((1u << order) - 1)))
+		return -EINVAL;
+	return fill(b, i, true) ? -EBUSY : take_at(b, order, class, frame);
+}
+
+int blocks_take_whole(struct blocks *b, uint32_t i)
+{
+	return take_at(b, BLOCK_ORDER, BLOCK_MOVABLE, i * QUIRE_BLOCK_FRAMES);
+}
+
 void blocks_free(struct blocks *b, unsigned order, uint32_t frame)
 {
 	uint32_t i = frame / QUIRE_BLOCK_FRAMES;
@@ -489,6 +553,13 @@ void blocks_free(struct blocks *b, unsigned order, uint32_t frame)
 	CHECK(i < b->n && order <= BLOCK_ORDER && !(frame & ((1u << order) - 1)));
 	give_bits(&b->field[i], frame % QUIRE_BLOCK_FRAMES, order);
 	count_give(b, i, 1u << order);
+}
+
+void blocks_free_hole(struct blocks *b, uint32_t i)
+{
+	CHECK(USED(load_relaxed(&b->state[i])) == QUIRE_BLOCK_FRAMES);
+	__atomic_fetch_and(&b->state[i], ~FILLED, __ATOMIC_SEQ_CST);
+	blocks_free(b, BLOCK_ORDER, i * QUIRE_BLOCK_FRAMES);
 }
 
 /* --- claims --- */
@@ -552,6 +623,11 @@ uint32_t blocks_watch(struct blocks *b, enum blocks_watch watch, uint32_t below)
 
 /* --- looking --- */
 
+bool blocks_is_filled(const struct blocks *b, uint32_t block)
+{
+	return load_acquire(&b->state[block]) & FILLED;
+}
+
 const void *blocks_claimed_by(const struct blocks *b, uint32_t block)
 {
 	return (const void *)((uintptr_t)load_acquire(&b->claim[block]) & ~(uintptr_t)1);
@@ -598,6 +674,8 @@ const char *blocks_validate(const struct blocks *b)
 		if ((s & COUNTED) && USED(s))
 			return "a block in use is counted as empty";
 		empty += !!(s & COUNTED);
+		if (USED(s) && !(s & FILLED))
+			return "a block with frames in use has no memory";
 		if (!(s & CLAIMED) != !b->claim[i])
 			return "a block is claimed by nobody, or a claim keeps nobody out";
 		for (unsigned l = 0; l < BLOCK_LISTS; l++)
@@ -644,7 +722,7 @@ int blocks_init(struct blocks *b, uint32_t n)
 	b->from = (size_t *)(void *)at;
 	b->line = (uint8_t *)at + 64;
 	for (uint32_t i = 0; i < n; i++)
-		b->list[LIST_EMPTY][i / 64] |= 1ull << (i % 64);
+		b->list[LIST_HOLE][i / 64] |= 1ull << (i % 64);
 	return 0;
 }
 

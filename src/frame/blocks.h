@@ -10,17 +10,23 @@
  *
  * and whoever has counted finds a clear bit; equal when nothing runs. The reference for a field and
  * a counter a block is LLFree (USENIX ATC '23); what is above the block here is not a tree but
- * seven lists of hints:
+ * eight lists of hints:
  *
- *	lists	one bitmap for each class and level of filling, and one for empty blocks. A block
- *with free frames is marked in the list of its level, or in an emptier one (2); allocating leaves
- *the mark where it is, freeing sets the right one, and a search that meets a wrong one puts it
- *right. Where hints find nothing all states are looked at, so a thread that was stopped between two
- *steps hides no memory. homes	each slot, that is each thread, goes on in the block it was in
- *before, one for each class and group of orders, and others keep away from it while there is
- *anything else, so that threads do not share cache lines.
+ *	lists	one bitmap for each class and level of filling, and two for empty blocks. A block
+ *		with free frames is marked in the list of its level, or in an emptier one (2);
+ *		allocating leaves the mark where it is, freeing sets the right one, and a search
+ *		that meets a wrong one puts it right. Where hints find nothing all states are looked
+ *		at, so a thread that was stopped between two steps hides no memory.
+ *	homes	each slot, that is each thread, goes on in the block it was in before, one for each
+ *		class and group of orders, and others keep away from it while there is anything
+ *		else, so that threads do not share cache lines.
  *	classes	what is to be pinned long goes to blocks of its own as long as there are empty ones:
  *		a block gets its class with the first frame that is used.
+ *	filled	a block with a frame in use is filled, and stays so when it is empty, until
+ *		blocks_free_hole(); one that never was, or is a hole again, has no memory. Those
+ *		are the second of the lists for empty blocks: they are taken when there is no other.
+ *		Where fill is set it is called before a frame of such a block is given out, by who
+ *		has all of it in use for that moment.
  *
  * No operation waits: a thread that is stopped anywhere stops no other (test_blocks). An allocation
  * takes the fullest block that has a place, so that what is sparse gets sparser.
@@ -33,7 +39,7 @@
 #include <quire/base.h>
 
 #define BLOCK_ORDER 9
-#define BLOCK_LISTS 7
+#define BLOCK_LISTS 8
 #define BLOCK_SLOTS 64
 
 enum block_class {
@@ -70,6 +76,9 @@ struct blocks {
 	uint32_t empty; /* atomic: blocks with COUNTED in their state, none of which is in use */
 	void (*low)(void *arg);
 	void *low_arg;
+	/* Brings memory behind a block; NULL: it comes by itself. After an error it has none. */
+	int (*fill)(void *arg, uint32_t block);
+	void *fill_arg;
 };
 
 /* n blocks, all free. 0 or -ENOMEM. */
@@ -86,6 +95,10 @@ int blocks_alloc(struct blocks *blocks, unsigned order, enum block_class class, 
 int blocks_alloc_at(struct blocks *blocks, unsigned order, enum block_class class, uint32_t frame);
 /* Before: these frames are allocated, as one or in parts. */
 void blocks_free(struct blocks *blocks, unsigned order, uint32_t frame);
+/* A whole block that is free, claimed or not, to take its memory away. 0 or -EBUSY. */
+int blocks_take_whole(struct blocks *blocks, uint32_t block);
+/* Frees a whole block whose memory is gone: it is a hole. */
+void blocks_free_hole(struct blocks *blocks, uint32_t block);
 
 /* One of these will be called for that frame soon. */
 static inline void blocks_prefetch(const struct blocks *blocks, uint32_t frame)
@@ -101,6 +114,8 @@ int blocks_claim(struct blocks *blocks, uint32_t first, uint32_t n, const void *
 /* Lets them in again; blocks that are not who's stay as they are. */
 void blocks_unclaim(struct blocks *blocks, uint32_t first, uint32_t n, const void *who);
 
+/* Has it memory, or has it had none so far? Of fill's arrangement; else of no consequence. */
+bool blocks_is_filled(const struct blocks *blocks, uint32_t block);
 /* Who has it, or NULL. */
 const void *blocks_claimed_by(const struct blocks *blocks, uint32_t block);
 enum blocks_watch {

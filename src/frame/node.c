@@ -6,54 +6,101 @@
 #include "util/mem.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <stdio.h>
 
-struct node {
-	struct blocks blocks;
-	char *base;
-	int fd;
-	uint64_t frames;
-	uint32_t *tag;
-	uint16_t *taker; /* atomic; changed under the lock */
-	uint32_t *idle;	 /* of each block: frames of it that an owner has taken, and not lent */
-	uint64_t idle_frames;
-	pthread_mutex_t lock; /* of takers */
-};
-
-int node_alloc(struct node *node, unsigned order, enum node_source from, enum block_class class,
-	       struct quire_frame *frame)
+static struct node *node_at(struct nodes *nodes, uint32_t block)
 {
+	return &nodes->node[node_of_block(nodes, block)];
+}
+
+/* --- places --- */
+
+static int alloc_in(struct nodes *nodes, uint32_t i, unsigned order, enum node_source from,
+		    enum block_class class, struct quire_frame *frame)
+{
+	struct node *node = &nodes->node[i];
 	uint32_t n;
 	int error;
 
-	if (order > QUIRE_MAX_ORDER)
-		return -EINVAL;
-	if (FAULT_POINT("frame:alloc"))
+	if (node_is_offline(nodes, i))
 		return -ENOMEM;
 	error = blocks_alloc(&node->blocks, order, class, from == NODE_ANY, &n);
 	if (!error)
-		*frame = quire_frame(n);
+		*frame = quire_frame(node->first * QUIRE_BLOCK_FRAMES + n);
 	return error;
 }
 
-int node_alloc_at(struct node *node, unsigned order, struct quire_frame frame)
+/* Claimed blocks of one node are no better than others of the next. */
+int node_alloc(struct nodes *nodes, struct node_wish wish, unsigned order, enum node_source from,
+	       enum block_class class, struct quire_frame *frame)
 {
+	const uint32_t n = wish.only ? 1 : nodes->count;
+	int error = -ENOMEM;
+
+	if (order > QUIRE_MAX_ORDER || wish.node >= nodes->count)
+		return -EINVAL;
 	if (FAULT_POINT("frame:alloc"))
 		return -ENOMEM;
-	return blocks_alloc_at(&node->blocks, order, BLOCK_MOVABLE, frame.n);
+	if (n == 1)
+		return alloc_in(nodes, wish.node, order, from, class, frame);
+	for (int source = NODE_UNCLAIMED; source <= (int)from && error; source++) {
+		error = alloc_in(nodes, wish.node, order, (enum node_source)source, class, frame);
+		for (uint32_t i = 0; i < n && error; i++)
+			if (i != wish.node)
+				error = alloc_in(nodes, i, order, (enum node_source)source, class,
+						 frame);
+	}
+	return error;
 }
 
-void node_free(struct node *node, unsigned order, struct quire_frame frame)
+uint64_t node_free_for(const struct nodes *nodes, struct node_wish wish)
 {
-	CHECK(!node_tag(node, frame));
-	CHECK(!load_relaxed(&node->taker[frame.n]));
-	blocks_free(&node->blocks, order, frame.n);
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < nodes->count; i++)
+		if (!node_is_offline(nodes, i) && (i == wish.node || !wish.only))
+			n += blocks_free_frames(&nodes->node[i].blocks);
+	return n;
 }
 
-void node_prefetch(const struct node *node, struct quire_frame frame)
+static int alloc_at(struct nodes *nodes, unsigned order, enum block_class class,
+		    struct quire_frame frame)
 {
-	if (frame.n < node->frames)
-		blocks_prefetch(&node->blocks, frame.n);
+	uint32_t i;
+
+	if (FAULT_POINT("frame:alloc"))
+		return -ENOMEM;
+	if (frame.n >= nodes->frames)
+		return -EINVAL;
+	i = node_of(nodes, frame);
+	if (node_is_offline(nodes, i))
+		return -EBUSY;
+	return blocks_alloc_at(&nodes->node[i].blocks, order, class,
+			       frame.n - nodes->node[i].first * QUIRE_BLOCK_FRAMES);
+}
+
+int node_alloc_at(struct nodes *nodes, unsigned order, struct quire_frame frame)
+{
+	return alloc_at(nodes, order, BLOCK_MOVABLE, frame);
+}
+
+void node_free(struct nodes *nodes, unsigned order, struct quire_frame frame)
+{
+	struct node *node = node_at(nodes, frame.n / QUIRE_BLOCK_FRAMES);
+
+	CHECK(!node_tag(nodes, frame));
+	CHECK(!load_relaxed(&nodes->taker[frame.n]));
+	blocks_free(&node->blocks, order, frame.n - node->first * QUIRE_BLOCK_FRAMES);
+}
+
+void node_prefetch(const struct nodes *nodes, struct quire_frame frame)
+{
+	const struct node *node;
+
+	if (frame.n >= nodes->frames)
+		return;
+	node = &nodes->node[node_of(nodes, frame)];
+	blocks_prefetch(&node->blocks, frame.n - node->first * QUIRE_BLOCK_FRAMES);
 }
 
 /* The order of the largest place that begins at first, and ends at end at the latest. */
@@ -66,17 +113,17 @@ static unsigned order_within(uint32_t first, uint32_t end)
 	return order;
 }
 
-void node_free_run(struct node *node, uint32_t first, uint32_t n)
+void node_free_run(struct nodes *nodes, uint32_t first, uint32_t n)
 {
 	unsigned order;
 
 	for (uint32_t end = first + n; first < end; first += 1u << order) {
 		order = order_within(first, end);
-		node_free(node, order, quire_frame(first));
+		node_free(nodes, order, quire_frame(first));
 	}
 }
 
-int node_take_run(struct node *node, uint32_t first, uint32_t n)
+int node_take_run(struct nodes *nodes, uint32_t first, uint32_t n)
 {
 	uint32_t end = first + n, at = first;
 	unsigned order;
@@ -84,9 +131,7 @@ int node_take_run(struct node *node, uint32_t first, uint32_t n)
 
 	while (at < end) {
 		order = order_within(at, end);
-		error = FAULT_POINT("frame:alloc")
-				? -ENOMEM
-				: blocks_alloc_at(&node->blocks, order, BLOCK_PINNED, at);
+		error = alloc_at(nodes, order, BLOCK_PINNED, quire_frame(at));
 		if (error)
 			goto undo;
 		at += 1u << order;
@@ -96,341 +141,320 @@ undo:
 	/* In the same pieces. */
 	for (uint32_t back = first; back < at; back += 1u << order) {
 		order = order_within(back, end);
-		node_free(node, order, quire_frame(back));
+		node_free(nodes, order, quire_frame(back));
 	}
 	return error;
 }
 
-/* --- takers --- */
+/* --- claims --- */
 
-static void set_takers(struct node *node, unsigned order, struct quire_frame frame, uint16_t taker)
+bool node_is_claimed(struct nodes *nodes, struct quire_frame frame)
 {
-	for (uint32_t i = 0; i < 1u << order; i++)
-		store_relaxed(&node->taker[frame.n + i], taker);
+	struct node *node = node_at(nodes, frame.n / QUIRE_BLOCK_FRAMES);
+
+	return blocks_is_claimed(&node->blocks, frame.n / QUIRE_BLOCK_FRAMES - node->first);
 }
 
-static bool takers_are(const struct node *node, unsigned order, struct quire_frame frame,
-		       uint16_t taker)
+const void *node_claimed_by(const struct nodes *nodes, uint32_t block)
 {
-	if (order > QUIRE_MAX_ORDER || frame.n >= node->frames || (frame.n & ((1u << order) - 1)))
-		return false;
-	for (uint32_t i = 0; i < 1u << order; i++)
-		if (node->taker[frame.n + i] != taker)
-			return false;
-	return true;
+	const struct node *node = &nodes->node[node_of_block(nodes, block)];
+
+	return blocks_claimed_by(&node->blocks, block - node->first);
 }
 
-static void add_idle(struct node *node, struct quire_frame frame, unsigned order)
+/* How many of n blocks from first on are of the node. */
+static uint32_t part_of(const struct node *node, uint32_t first, uint32_t n)
 {
-	node->idle[frame.n / QUIRE_BLOCK_FRAMES] += 1u << order;
-	node->idle_frames += 1u << order;
+	uint32_t left = node->blocks.n - (first - node->first);
+
+	return n < left ? n : left;
 }
 
-static void sub_idle(struct node *node, struct quire_frame frame, unsigned order)
+int node_claim(struct nodes *nodes, uint32_t first, uint32_t n, const void *who)
 {
-	node->idle[frame.n / QUIRE_BLOCK_FRAMES] -= 1u << order;
-	node->idle_frames -= 1u << order;
-}
+	uint32_t end = first + n, part;
 
-int node_take(struct node *node, unsigned order, uint16_t number, struct quire_frame *frame)
-{
-	int error = node_alloc(node, order, NODE_ANY, BLOCK_PINNED, frame);
+	for (uint32_t at = first; at < end; at += part) {
+		struct node *node = node_at(nodes, at);
 
-	if (error)
-		return error;
-	pthread_mutex_lock(&node->lock);
-	set_takers(node, order, *frame, number);
-	add_idle(node, *frame, order);
-	pthread_mutex_unlock(&node->lock);
+		part = part_of(node, at, end - at);
+		if (!blocks_claim(&node->blocks, at - node->first, part, who))
+			continue;
+		node_unclaim(nodes, first, at - first, who);
+		return -EBUSY;
+	}
 	return 0;
 }
 
-int node_give(struct node *node, unsigned order, uint16_t number, struct quire_frame frame)
+void node_unclaim(struct nodes *nodes, uint32_t first, uint32_t n, const void *who)
 {
-	int error = -EINVAL;
+	uint32_t end = first + n, part;
 
-	pthread_mutex_lock(&node->lock);
-	if (takers_are(node, order, frame, number)) {
-		set_takers(node, order, frame, 0);
-		sub_idle(node, frame, order);
-		error = 0;
-	}
-	pthread_mutex_unlock(&node->lock);
-	if (!error)
-		blocks_free(&node->blocks, order, frame.n);
-	return error;
-}
+	for (uint32_t at = first; at < end; at += part) {
+		struct node *node = node_at(nodes, at);
 
-int node_lend(struct node *node, unsigned order, uint16_t number, struct quire_frame frame)
-{
-	int error = -EPROTO;
-
-	pthread_mutex_lock(&node->lock);
-	if (takers_are(node, order, frame, number)) {
-		set_takers(node, order, frame, number | NODE_LENT);
-		sub_idle(node, frame, order);
-		error = 0;
-	}
-	pthread_mutex_unlock(&node->lock);
-	return error;
-}
-
-void node_unlend(struct node *node, unsigned order, struct quire_frame frame)
-{
-	pthread_mutex_lock(&node->lock);
-	CHECK(!node_tag(node, frame) && node_is_lent(node, frame));
-	set_takers(node, order, frame, node->taker[frame.n] & NODE_TAKERS);
-	add_idle(node, frame, order);
-	pthread_mutex_unlock(&node->lock);
-}
-
-void node_free_lent(struct node *node, unsigned order, struct quire_frame frame)
-{
-	pthread_mutex_lock(&node->lock);
-	CHECK(!node_tag(node, frame));
-	set_takers(node, order, frame, 0);
-	pthread_mutex_unlock(&node->lock);
-	blocks_free(&node->blocks, order, frame.n);
-}
-
-/*
- * From the last frame to the first: a place is asked for by its first frame, and whoever finds that
- * one forgotten (node_is_lent()) may free all of them at once.
- */
-void node_forget_taker(struct node *node, uint16_t number)
-{
-	for (uint64_t f = node->frames; f-- > 0;) {
-		struct quire_frame frame = quire_frame((uint32_t)f);
-		uint16_t taker = load_relaxed(&node->taker[f]);
-
-		if ((taker & NODE_TAKERS) != number)
-			continue;
-		if (!(taker & NODE_LENT) && !node_give(node, 0, number, frame))
-			continue;
-		pthread_mutex_lock(&node->lock);
-		if ((node->taker[f] & NODE_TAKERS) == number)
-			store_release(&node->taker[f], (uint16_t)0);
-		pthread_mutex_unlock(&node->lock);
-		SYNC_POINT("node:forgot", node);
+		part = part_of(node, at, end - at);
+		blocks_unclaim(&node->blocks, at - node->first, part, who);
 	}
 }
 
-uint16_t node_idle_taker(const struct node *node, struct quire_frame frame)
-{
-	uint16_t taker = load_relaxed(&node->taker[frame.n]);
+/* --- looking --- */
 
-	return taker & NODE_LENT ? 0 : taker;
+uint32_t node_free_of(const struct nodes *nodes, uint32_t block)
+{
+	const struct node *node = &nodes->node[node_of_block(nodes, block)];
+
+	return blocks_free_of(&node->blocks, block - node->first);
 }
 
-bool node_is_lent(const struct node *node, struct quire_frame frame)
+void node_look(struct nodes *nodes, uint32_t block, struct node_block *out)
 {
-	return load_acquire(&node->taker[frame.n]) & NODE_LENT;
+	struct node *node = node_at(nodes, block);
+
+	blocks_look(&node->blocks, block - node->first, &out->used, &out->free, &out->claim);
+	out->filled = blocks_is_filled(&node->blocks, block - node->first);
+	pthread_mutex_lock(&nodes->lock);
+	out->idle = nodes->idle[block];
+	pthread_mutex_unlock(&nodes->lock);
 }
 
-uint64_t node_idle_frames(struct node *node)
+const char *node_validate(struct nodes *nodes)
 {
-	uint64_t n;
+	const char *wrong = NULL;
 
-	pthread_mutex_lock(&node->lock);
-	n = node->idle_frames;
-	pthread_mutex_unlock(&node->lock);
+	for (uint32_t i = 0; i < nodes->count && !wrong; i++)
+		wrong = blocks_validate(&nodes->node[i].blocks);
+	return wrong ? wrong : takers_validate(nodes);
+}
+
+uint32_t node_tag(const struct nodes *nodes, struct quire_frame frame)
+{
+	return load_acquire(&nodes->tag[frame.n]);
+}
+
+void node_set_tag(struct nodes *nodes, struct quire_frame frame, uint32_t tag)
+{
+	store_release(&nodes->tag[frame.n], tag);
+}
+
+void node_prefetch_tag(const struct nodes *nodes, struct quire_frame frame)
+{
+	__builtin_prefetch(&nodes->tag[frame.n], 1);
+}
+
+char *node_base(const struct nodes *nodes)
+{
+	return nodes->base;
+}
+
+uint32_t node_blocks(const struct nodes *nodes)
+{
+	return nodes->blocks;
+}
+
+uint64_t node_free_frames(struct nodes *nodes)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < nodes->count; i++)
+		n += blocks_free_frames(&nodes->node[i].blocks);
 	return n;
 }
 
-bool node_is_claimed(struct node *node, struct quire_frame frame)
+uint64_t node_metadata_bytes(const struct nodes *nodes)
 {
-	return blocks_is_claimed(&node->blocks, frame.n / QUIRE_BLOCK_FRAMES);
+	uint64_t n = nodes->frames * sizeof(*nodes->tag) +
+		     nodes->blocks * (sizeof(*nodes->idle) + sizeof(*nodes->taken));
+
+	for (uint32_t i = 0; i < nodes->count; i++)
+		n += nodes->node[i].blocks.bytes;
+	return n;
 }
 
-const void *node_claimed_by(const struct node *node, uint32_t block)
+/* --- what callers may know, and say --- */
+
+uint32_t quire_nodes(const struct quire *q)
 {
-	return blocks_claimed_by(&node->blocks, block);
+	return q->node->count;
 }
 
-int node_claim(struct node *node, uint32_t first, uint32_t n, const void *who)
+int quire_node_of(const struct quire *q, struct quire_frame frame)
 {
-	return blocks_claim(&node->blocks, first, n, who);
+	return frame.n < q->node->frames ? (int)node_of(q->node, frame) : -EINVAL;
 }
 
-void node_unclaim(struct node *node, uint32_t first, uint32_t n, const void *who)
+int quire_node_info(struct quire *q, uint32_t number, struct quire_node_info *info)
 {
-	blocks_unclaim(&node->blocks, first, n, who);
-}
-
-void node_look(struct node *node, uint32_t block, struct node_block *out)
-{
-	blocks_look(&node->blocks, block, &out->used, &out->free, &out->claim);
-	pthread_mutex_lock(&node->lock);
-	out->idle = node->idle[block];
-	pthread_mutex_unlock(&node->lock);
-}
-
-uint32_t node_free_of(const struct node *node, uint32_t block)
-{
-	return blocks_free_of(&node->blocks, block);
-}
-
-static void low(void *quire)
-{
-	notice(quire, NOTICE_LOW);
-}
-
-uint32_t node_watch(struct node *node, enum blocks_watch watch, uint32_t below)
-{
-	return blocks_watch(&node->blocks, watch, below);
-}
-
-int64_t node_give_back(struct node *node, uint32_t block)
-{
-	uint64_t offset = (uint64_t)block * OS_BLOCK_BYTES;
-	uint32_t frame = block * QUIRE_BLOCK_FRAMES;
+	struct quire_node_info i = { .size = sizeof(i) };
+	const struct node *node;
 	int64_t bytes;
-	int error;
+	size_t size;
 
-	/* A look first, so that what is of no use is in nobody's way. */
-	if (blocks_free_of(&node->blocks, block) != QUIRE_BLOCK_FRAMES ||
-	    blocks_is_claimed(&node->blocks, block))
-		return 0;
-	bytes = os_file_data(node->fd, offset, OS_BLOCK_BYTES);
-	if (bytes <= 0)
-		return bytes;
-	/* Claims keep out only who can go elsewhere; having all frames keeps everybody out. */
-	if (blocks_alloc_at(&node->blocks, NODE_BLOCK_ORDER, BLOCK_MOVABLE, frame))
-		return 0;
-	SYNC_POINT("shrink:taken", node);
-	bytes = os_file_data(node->fd, offset, OS_BLOCK_BYTES);
-	error = bytes > 0 ? os_punch(node->fd, offset, OS_BLOCK_BYTES) : 0;
-	SYNC_POINT("shrink:punched", node);
-	blocks_free(&node->blocks, NODE_BLOCK_ORDER, frame);
-	return error ? error : bytes;
+	if (!q || !info || info->size < sizeof(size_t) || number >= q->node->count)
+		return -EINVAL;
+	if (q->forked)
+		return -ENXIO;
+	node = &q->node->node[number];
+	bytes = os_file_memory(node->fd);
+	if (bytes < 0)
+		return (int)bytes;
+	i.first = quire_frame(node->first * QUIRE_BLOCK_FRAMES);
+	i.frames = node->blocks.n * QUIRE_BLOCK_FRAMES;
+	i.frames_free = (uint32_t)blocks_free_frames(&node->blocks);
+	i.backing = node->backing;
+	i.offline = node_is_offline(q->node, number);
+	i.memory_bytes = (uint64_t)bytes;
+	memcpy(i.name, node->name, sizeof(i.name));
+	size = info->size;
+	memcpy(info, &i, size < sizeof(i) ? size : sizeof(i));
+	info->size = size;
+	return 0;
 }
 
-const char *node_validate(struct node *node)
+static int set_offline(struct quire *q, uint32_t number, uint32_t offline)
 {
-	const char *wrong = blocks_validate(&node->blocks);
-	uint64_t idle = 0, taken = 0;
+	if (!q || number >= q->node->count)
+		return -EINVAL;
+	if (q->forked)
+		return -ENXIO;
+	store_relaxed(&q->node->node[number].offline, offline);
+	return 0;
+}
 
-	pthread_mutex_lock(&node->lock);
-	for (uint32_t i = 0; i < node->blocks.n; i++) {
-		idle += node->idle[i];
-		for (uint32_t f = 0; node->idle[i] && f < QUIRE_BLOCK_FRAMES; f++)
-			taken +=
-				node_idle_taker(node, quire_frame(i * QUIRE_BLOCK_FRAMES + f)) != 0;
+int quire_node_offline(struct quire *q, uint32_t number)
+{
+	return set_offline(q, number, 1);
+}
+
+int quire_node_online(struct quire *q, uint32_t number)
+{
+	return set_offline(q, number, 0);
+}
+
+/* --- watching --- */
+
+static uint32_t empty_blocks(const struct nodes *nodes)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < nodes->count; i++)
+		if (!node_is_offline(nodes, i))
+			n += __atomic_load_n(&nodes->node[i].blocks.empty, __ATOMIC_SEQ_CST);
+	return n;
+}
+
+/* Of one node: fewer than below in all of them means fewer than below in each. */
+static void low(void *arg)
+{
+	struct nodes *nodes = arg;
+
+	if (empty_blocks(nodes) < load_relaxed(&nodes->below))
+		notice(nodes->quire, NOTICE_LOW);
+}
+
+uint32_t node_watch(struct nodes *nodes, enum blocks_watch watch, uint32_t below)
+{
+	store_relaxed(&nodes->below, watch == BLOCKS_WATCH_OFF ? 0 : below);
+	for (uint32_t i = 0; i < nodes->count; i++)
+		(void)blocks_watch(&nodes->node[i].blocks, watch, below);
+	return empty_blocks(nodes);
+}
+
+/* --- the layer --- */
+
+static int one_init(struct quire *q, struct nodes *nodes, const struct quire_node_options *options)
+{
+	struct node *node = &nodes->node[nodes->count];
+	uint32_t blocks = (uint32_t)(options->bytes / OS_BLOCK_BYTES);
+	int error = blocks_init(&node->blocks, blocks);
+
+	if (error)
+		return error;
+	node->blocks.low = low;
+	node->blocks.low_arg = nodes;
+	node->first = nodes->blocks;
+	node->base = nodes->base + (uint64_t)node->first * OS_BLOCK_BYTES;
+	if (options->name)
+		(void)snprintf(node->name, sizeof(node->name), "%s", options->name);
+	else
+		(void)snprintf(node->name, sizeof(node->name), "node%u", (unsigned)nodes->count);
+	error = backing_init(q, node, options);
+	if (error) {
+		blocks_finish(&node->blocks);
+		return error;
 	}
-	if (idle != node->idle_frames || idle != taken)
-		wrong = "the idle frames of owners are counted wrong";
-	pthread_mutex_unlock(&node->lock);
-	return wrong;
+	nodes->blocks += blocks;
+	nodes->count++;
+	return 0;
 }
 
-uint32_t node_tag(const struct node *node, struct quire_frame frame)
+static void each_finish(struct nodes *nodes)
 {
-	return load_acquire(&node->tag[frame.n]);
+	while (nodes->count) {
+		struct node *node = &nodes->node[--nodes->count];
+
+		backing_finish(node);
+		blocks_finish(&node->blocks);
+	}
 }
 
-void node_set_tag(struct node *node, struct quire_frame frame, uint32_t tag)
+static int nodes_init(struct quire *q)
 {
-	store_release(&node->tag[frame.n], tag);
-}
-
-void node_prefetch_tag(const struct node *node, struct quire_frame frame)
-{
-	__builtin_prefetch(&node->tag[frame.n], 1);
-}
-
-char *node_base(const struct node *node)
-{
-	return node->base;
-}
-
-uint32_t node_blocks(const struct node *node)
-{
-	return node->blocks.n;
-}
-
-uint64_t node_free_frames(struct node *node)
-{
-	return blocks_free_frames(&node->blocks);
-}
-
-uint64_t node_metadata_bytes(const struct node *node)
-{
-	return node->frames * sizeof(*node->tag) + node->blocks.bytes +
-	       node->blocks.n * sizeof(*node->idle);
-}
-
-static int node_init(struct quire *q)
-{
-	struct node *node = mem_zalloc(1, sizeof(*node));
-	uint32_t blocks = (uint32_t)(q->options.arena_bytes / OS_BLOCK_BYTES);
+	struct nodes *nodes = mem_zalloc(1, sizeof(*nodes));
+	uint64_t bytes = 0;
 	void *p = NULL;
 	int error;
 
-	if (!node)
+	if (!nodes)
 		return -ENOMEM;
-	node->frames = (uint64_t)blocks * QUIRE_BLOCK_FRAMES;
-	error = os_memfd("quire", q->options.arena_bytes);
-	if (error < 0)
-		goto undo_node;
-	node->fd = error;
-	error = os_map_file(node->fd, q->options.arena_bytes, &p);
+	nodes->quire = q;
+	for (uint32_t i = 0; i < q->options.nodes; i++)
+		bytes += q->options.node[i].bytes;
+	nodes->frames = bytes / QUIRE_FRAME_BYTES;
+	error = os_reserve_arena(bytes, &p);
 	if (error)
-		goto undo_file;
-	node->base = p;
-	error = os_reserve(node->frames * sizeof(*node->tag), &p);
+		goto undo_nodes;
+	nodes->base = p;
+	for (uint32_t i = 0; i < q->options.nodes && !error; i++)
+		error = one_init(q, nodes, &q->options.node[i]);
 	if (error)
-		goto undo_map;
-	node->tag = p;
-	error = os_reserve(node->frames * sizeof(*node->taker), &p);
+		goto undo_each;
+	error = os_reserve(nodes->frames * sizeof(*nodes->tag), &p);
+	if (error)
+		goto undo_each;
+	nodes->tag = p;
+	error = takers_init(nodes);
 	if (error)
 		goto undo_tags;
-	node->taker = p;
-	node->idle = mem_zalloc(blocks, sizeof(*node->idle));
-	if (!node->idle) {
-		error = -ENOMEM;
-		goto undo_takers;
-	}
-	error = blocks_init(&node->blocks, blocks);
-	if (error)
-		goto undo_idle;
-	node->blocks.low = low;
-	node->blocks.low_arg = q;
-	pthread_mutex_init(&node->lock, NULL);
-	q->node = node;
+	pthread_mutex_init(&nodes->lock, NULL);
+	q->node = nodes;
 	return 0;
-undo_idle:
-	mem_free(node->idle);
-undo_takers:
-	os_unmap(node->taker, node->frames * sizeof(*node->taker));
 undo_tags:
-	os_unmap(node->tag, node->frames * sizeof(*node->tag));
-undo_map:
-	os_unmap(node->base, q->options.arena_bytes);
-undo_file:
-	os_close(node->fd);
-undo_node:
-	mem_free(node);
+	os_unmap(nodes->tag, nodes->frames * sizeof(*nodes->tag));
+undo_each:
+	each_finish(nodes);
+	os_unmap(nodes->base, bytes);
+undo_nodes:
+	mem_free(nodes);
 	return error;
 }
 
-static void node_finish(struct quire *q)
+static void nodes_finish(struct quire *q)
 {
-	struct node *node = q->node;
+	struct nodes *nodes = q->node;
 
-	pthread_mutex_destroy(&node->lock);
-	blocks_finish(&node->blocks);
-	mem_free(node->idle);
-	os_unmap(node->taker, node->frames * sizeof(*node->taker));
-	os_unmap(node->tag, node->frames * sizeof(*node->tag));
+	pthread_mutex_destroy(&nodes->lock);
+	takers_finish(nodes);
+	os_unmap(nodes->tag, nodes->frames * sizeof(*nodes->tag));
+	each_finish(nodes);
 	/* Not inherited by a child of fork(): something else may have the address by now. */
 	if (!q->forked)
-		os_unmap(node->base, q->options.arena_bytes);
-	os_close(node->fd);
-	mem_free(node);
+		os_unmap(nodes->base, nodes->frames * QUIRE_FRAME_BYTES);
+	mem_free(nodes);
 	q->node = NULL;
 }
 
 const struct quire_layer node_layer = {
-	.init = node_init,
-	.finish = node_finish,
+	.init = nodes_init,
+	.finish = nodes_finish,
 };

@@ -263,12 +263,24 @@ static void dst_back(struct mover *m, struct batch_entry *e)
 	e->lender = NULL;
 }
 
+/* Its own node first; where it is to stay, or to go to another, no other will do. */
+static struct node_wish wish_of(const struct mover *m, const struct batch_entry *e)
+{
+	struct node_wish wish = { node_of(m->q->node, e->src), m->stay };
+
+	if (e->to_node)
+		wish = (struct node_wish){ e->node, true };
+	return wish;
+}
+
 /*
- * A place of its owner's own. One in a block that a plan empties will not do; the owner may have
- * others, so what it offers is kept until it has offered something better, or enough.
+ * A place of its owner's own. One in a block that a plan empties will not do, nor one in a wrong
+ * node; the owner may have others, so what it offers is kept until it has offered something better,
+ * or enough.
  */
 static int borrow(struct mover *m, struct batch_entry *e)
 {
+	const struct node_wish wish = wish_of(m, e);
 	struct quire_owner *owner = e->folio->owner_;
 	struct quire_frame frame, refused[LEND_TRIES];
 	unsigned n = 0;
@@ -278,7 +290,8 @@ static int borrow(struct mover *m, struct batch_entry *e)
 		error = owner_frame_get(owner, e->order, m->mode, &frame);
 		if (error)
 			break;
-		if (!node_is_claimed(m->q->node, frame)) {
+		if (!node_is_claimed(m->q->node, frame) &&
+		    (!wish.only || node_of(m->q->node, frame) == wish.node)) {
 			e->dst = frame;
 			e->lender = owner;
 			break;
@@ -313,6 +326,7 @@ void mover_place(struct mover *m)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		struct batch_entry *e = &m->entry[i];
+		struct node_wish wish;
 		int error;
 
 		if (e->state != ENTRY_ISOLATED || !quire_frame_is_none(e->dst))
@@ -321,12 +335,14 @@ void mover_place(struct mover *m)
 			place_lent(m, e);
 			continue;
 		}
-		error = node_alloc(m->q->node, e->order, NODE_UNCLAIMED, BLOCK_MOVABLE, &e->dst);
+		wish = wish_of(m, e);
+		error = node_alloc(m->q->node, wish, e->order, NODE_UNCLAIMED, BLOCK_MOVABLE,
+				   &e->dst);
 		if (!error)
 			continue;
 		e->dst = quire_frame(QUIRE_FRAME_NONE_N);
 		entry_putback(m, e, ENTRY_FAILED, error,
-			      node_free_frames(m->q->node) < (1u << e->order)
+			      node_free_for(m->q->node, wish) < (1u << e->order)
 				      ? QUIRE_REASON_NO_FRAMES
 				      : QUIRE_REASON_NO_PLACE);
 	}

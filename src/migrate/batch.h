@@ -50,6 +50,8 @@ struct batch_entry {
 	bool only_here; /* nothing to do if another mover took it from src meanwhile */
 	bool entered;	/* its owner's ops are called in this isolation: owner_enter() */
 	bool named;	/* the caller's: it was told that this one stays */
+	bool to_node;	/* it is to go to `node`, and nowhere else */
+	uint32_t node;
 	struct quire_owner *lender; /* whose frames dst are; NULL: the allocator's */
 	uint32_t tag;		    /* the caller's */
 	uint32_t move;		    /* the caller's */
@@ -69,6 +71,7 @@ struct mover {
 		*limbo; /* room for the old frames of a batch, allocated before anything moves */
 	uint64_t bytes_moved, bytes_recopied, copy_ns;
 	uint64_t moved, freed, tries;
+	bool stay; /* nothing leaves its node */
 };
 
 /* 0, -ENOMEM, or as may_move(). */

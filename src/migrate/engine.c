@@ -105,9 +105,9 @@ static void place_given(struct mover *m, struct quire_move *moves)
 		struct quire_owner *owner;
 		int error;
 
-		if (i + PLACES_AHEAD < m->n && moves[e[PLACES_AHEAD].tag].to_set)
+		if (i + PLACES_AHEAD < m->n && moves[e[PLACES_AHEAD].tag].to_set == QUIRE_TO_FRAME)
 			node_prefetch(m->q->node, moves[e[PLACES_AHEAD].tag].to);
-		if (e->state != ENTRY_ISOLATED || !move->to_set)
+		if (e->state != ENTRY_ISOLATED || move->to_set != QUIRE_TO_FRAME)
 			continue;
 		owner = e->entered && e->folio->owner_->number ? e->folio->owner_ : NULL;
 		error = owner ? owner_frame_at(owner, e->order, move->to)
@@ -232,6 +232,17 @@ static bool take_up(struct quire_move *move, enum retry_what what, bool first)
 	return true;
 }
 
+/* Is it where it is to go? Then there is nothing to do. The caller has a reference. */
+static bool is_there(const struct quire *q, struct quire_move *move)
+{
+	if (move->to_set != QUIRE_TO_NODE ||
+	    node_of(q->node, quire_folio_frame(move->folio)) != move->to_node)
+		return false;
+	folio_describe(move->folio, QUIRE_REASON_NONE, 0, &move->who);
+	move->code = 0;
+	return true;
+}
+
 /* One try for what is to be tried; true if something is undecided afterwards. */
 static bool run_round(struct mover *m, struct undecided *u, enum retry_what what, bool first,
 		      bool last)
@@ -251,12 +262,18 @@ static bool run_round(struct mover *m, struct undecided *u, enum retry_what what
 			refuse(m->q, u, move);
 			continue;
 		}
+		if (is_there(m->q, move)) {
+			quire_folio_put(move->folio);
+			continue;
+		}
 		e = mover_add(m, move->folio, quire_folio_frame(move->folio), none);
 		if (!e) {
 			run_batch(m, u, last);
 			e = mover_add(m, move->folio, quire_folio_frame(move->folio), none);
 		}
 		e->tag = (uint32_t)i;
+		e->to_node = move->to_set == QUIRE_TO_NODE;
+		e->node = move->to_node;
 	}
 	if (m->n)
 		run_batch(m, u, last);
@@ -290,6 +307,10 @@ long quire_move_folios(struct quire *q, struct quire_move *moves, size_t n, enum
 
 	if (!q || (!moves && n) || n > UINT32_MAX || (unsigned)mode > QUIRE_SYNC)
 		return -EINVAL;
+	for (size_t i = 0; i < n; i++)
+		if (moves[i].to_set > QUIRE_TO_NODE ||
+		    (moves[i].to_set == QUIRE_TO_NODE && moves[i].to_node >= q->node->count))
+			return -EINVAL;
 	if (!n)
 		return may_move(q);
 	error = mover_init(&m, q, mode);

@@ -4,12 +4,20 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <linux/memfd.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef MADV_COLLAPSE /* since Linux 6.1; headers may be older */
+#define MADV_COLLAPSE 25
+#endif
+#define OS_NUMA_NODES 1024u /* no kernel is built for more */
 
 #ifdef QUIRE_POINTS
 int (*os_fail_hook)(const char *call);
@@ -17,10 +25,11 @@ uint64_t os_clock_override = UINT64_MAX;
 bool os_membarrier_missing;
 #endif
 
-int os_memfd(const char *name, uint64_t bytes)
+int os_memfd(const char *name, uint64_t bytes, enum os_pages pages)
 {
 	OS_KEEP_ERRNO;
-	int error = os_fail("os:memfd");
+	int error = os_fail(pages == OS_PAGES_HUGETLB ? "os:memfd-huge" : "os:memfd");
+	unsigned flags = MFD_CLOEXEC;
 	struct rlimit most;
 	int fd;
 
@@ -29,7 +38,9 @@ int os_memfd(const char *name, uint64_t bytes)
 	/* beyond this limit ftruncate ends the program, by SIGXFSZ */
 	if (!getrlimit(RLIMIT_FSIZE, &most) && bytes > most.rlim_cur)
 		return -EFBIG;
-	fd = memfd_create(name, MFD_CLOEXEC);
+	if (pages == OS_PAGES_HUGETLB)
+		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+	fd = memfd_create(name, flags);
 	if (fd < 0)
 		return -errno;
 	error = os_fail("os:truncate");
@@ -49,7 +60,7 @@ void os_close(int fd)
 	close(fd);
 }
 
-int os_map_file(int fd, uint64_t bytes, void **address)
+int os_reserve_arena(uint64_t bytes, void **address)
 {
 	OS_KEEP_ERRNO;
 	const uint64_t mask = OS_BLOCK_BYTES - 1;
@@ -66,21 +77,68 @@ int os_map_file(int fd, uint64_t bytes, void **address)
 	if (reserved == MAP_FAILED)
 		return -errno;
 	aligned = (char *)(((uintptr_t)reserved + mask) & ~(uintptr_t)mask);
-	if (mmap(aligned, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
-	    MAP_FAILED) {
-		error = -errno;
-		munmap(reserved, bytes + OS_BLOCK_BYTES);
-		return error;
-	}
 	head = (uint64_t)(aligned - reserved);
 	if (head)
 		munmap(reserved, head);
 	if (OS_BLOCK_BYTES - head)
 		munmap(aligned + bytes, OS_BLOCK_BYTES - head);
-	/* Best effort: without it a child of fork() shares the arena instead of having none. */
-	(void)madvise(aligned, bytes, MADV_DONTFORK);
 	*address = aligned;
 	return 0;
+}
+
+int os_map_file(int fd, uint64_t bytes, void *address)
+{
+	OS_KEEP_ERRNO;
+	int error = os_fail("os:map");
+
+	if (error)
+		return error;
+	if (mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	    MAP_FAILED)
+		return -errno;
+	/* Best effort: without it a child of fork() shares the arena instead of having none. */
+	(void)madvise(address, bytes, MADV_DONTFORK);
+	return 0;
+}
+
+int os_mbind(void *address, uint64_t bytes, unsigned node)
+{
+	OS_KEEP_ERRNO;
+	int error = os_fail("os:mbind");
+	unsigned long nodes[OS_NUMA_NODES / (8 * sizeof(unsigned long))] = { 0 };
+	const unsigned each = 8 * sizeof(*nodes);
+
+	if (error)
+		return error;
+	if (node >= OS_NUMA_NODES)
+		return -EINVAL;
+	nodes[node / each] = 1ul << (node % each);
+	/* The kernel takes one bit less than it is told. */
+	if (!syscall(SYS_mbind, address, bytes, MPOL_BIND, nodes, OS_NUMA_NODES + 1, 0))
+		return 0;
+	/* A kernel without NUMA has node 0 alone. */
+	return errno == ENOSYS && !node ? 0 : -errno;
+}
+
+int os_collapse(void *address)
+{
+	OS_KEEP_ERRNO;
+	int error = os_fail("os:collapse");
+
+	if (error)
+		return error;
+	return madvise(address, OS_BLOCK_BYTES, MADV_COLLAPSE) ? -errno : 0;
+}
+
+/* Of no bytes: the kernel looks whether it knows the advice, and has nothing to do. */
+int os_collapse_exists(void *address)
+{
+	OS_KEEP_ERRNO;
+	int error = os_fail("os:collapse-exists");
+
+	if (error)
+		return error;
+	return madvise(address, 0, MADV_COLLAPSE) ? -errno : 0;
 }
 
 int64_t os_file_data(int fd, uint64_t offset, uint64_t bytes)
@@ -108,6 +166,17 @@ int64_t os_file_data(int fd, uint64_t offset, uint64_t bytes)
 	}
 }
 
+int64_t os_file_memory(int fd)
+{
+	OS_KEEP_ERRNO;
+	int error = os_fail("os:memory");
+	struct stat st;
+
+	if (error)
+		return error;
+	return fstat(fd, &st) ? -errno : (int64_t)st.st_blocks * 512;
+}
+
 int os_punch(int fd, uint64_t offset, uint64_t bytes)
 {
 	OS_KEEP_ERRNO;
@@ -118,6 +187,16 @@ int os_punch(int fd, uint64_t offset, uint64_t bytes)
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes))
 		return -errno;
 	return 0;
+}
+
+int os_fill(int fd, uint64_t offset, uint64_t bytes)
+{
+	OS_KEEP_ERRNO;
+	int error = os_fail("os:fill");
+
+	if (error)
+		return error;
+	return fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) ? -errno : 0;
 }
 
 /*

@@ -41,35 +41,64 @@ static inline int os_fail(const char *call)
 #define os_fail(call) 0
 #endif
 
+enum os_pages {
+	OS_PAGES_SMALL,	  /* whatever the system gives */
+	OS_PAGES_HUGETLB, /* 2 MiB, out of those that the system has set aside */
+};
+
 /*
  * A memory file of bytes bytes, all holes.
- * Before: bytes is a multiple of the page size, not 0.  After: a descriptor, close-on-exec, or
- * -errno.
+ * Before: bytes is a multiple of the page size (of 2 MiB for huge ones), not 0.  After: a
+ * descriptor, close-on-exec, or -errno.
  */
-int os_memfd(const char *name, uint64_t bytes);
+int os_memfd(const char *name, uint64_t bytes, enum os_pages pages);
 void os_close(int fd);
 
 /*
- * Maps a whole memory file, shared, readable and writable, at an address aligned to 2 MiB; not
- * inherited by fork. After: 0 and *address, or -errno and nothing mapped.
+ * Address space at an address aligned to 2 MiB, of which no byte can be touched; after: 0 and
+ * *address, or -errno and nothing mapped. os_unmap() takes it back, whatever was mapped in it.
  */
-int os_map_file(int fd, uint64_t bytes, void **address);
+int os_reserve_arena(uint64_t bytes, void **address);
+/*
+ * Maps a whole memory file there, shared, readable and writable; not inherited by fork. Of huge
+ * pages as many are promised to it as it has. Before: the address lies in an arena.  After: 0, or
+ * -errno (-ENOMEM: so many huge pages are not to be had) and the arena has a gap there.
+ */
+int os_map_file(int fd, uint64_t bytes, void *address);
+/*
+ * Wishes the memory of a mapping to come from one NUMA node, and from no other. Before: nothing of
+ * it was touched.  After: 0, or -errno and nothing was changed (-EINVAL: no such node).
+ */
+int os_mbind(void *address, uint64_t bytes, unsigned node);
+
+/*
+ * Makes the 2 MiB at address, of a memory file of small pages, one huge page, with the same
+ * content; holes in it become zeroes. After: 0, or -errno and all is as it was: -EINVAL nothing is
+ * there, or no call of this kernel; -EAGAIN a page of it is pinned, -ENOMEM no huge page is left.
+ */
+int os_collapse(void *address);
+/* Could it work at all? 0 or -errno; nothing happens. Before: a mapping begins at address. */
+int os_collapse_exists(void *address);
 
 /*
  * How many bytes of memory the file has from offset on, in bytes bytes: resident or swapped out,
  * but no holes. Before: multiples of the page size, inside of the file.  After: that, or -errno.
  */
 int64_t os_file_data(int fd, uint64_t offset, uint64_t bytes);
+/* The same of a whole memory file, at once, also of huge pages. */
+int64_t os_file_memory(int fd);
 /*
  * Makes a hole there: its memory goes back to the system, and whoever touches a mapping of it next
  * finds zeroes. Before: as above, and nobody needs the content.  After: 0, or -errno and some of it
  * may be a hole.
  */
 int os_punch(int fd, uint64_t offset, uint64_t bytes);
+/* The reverse: memory, zeroes where holes were. After: 0, or -errno and there may be some. */
+int os_fill(int fd, uint64_t offset, uint64_t bytes);
 
 /* Address space for tables: zeroes, private, memory only where it is touched. 0 or -errno. */
 int os_reserve(uint64_t bytes, void **address);
-/* Before: exactly what os_map_file or os_reserve gave. Cannot fail then. */
+/* Before: exactly what os_reserve_arena or os_reserve gave. Cannot fail then. */
 void os_unmap(void *address, uint64_t bytes);
 
 /*

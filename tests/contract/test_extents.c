@@ -416,7 +416,7 @@ static void test_W5_what_makes_no_run_is_refused(void **state)
 		{ .frames = 5, .count = 1 },
 		{ .frames = 5, .first = { 512 } },
 		{ .frames = 5, .align = 3 },
-		{ .frames = 5, .flags = 1 },
+		{ .frames = 5, .flags = 2 },
 		{ .frames = UINT32_MAX, .align = 1 },
 	};
 	struct quire *q = make_quire(BLOCKS), *other = make_quire(1);

@@ -70,7 +70,7 @@ static void test_X33_what_makes_no_range_is_refused(void **state)
 		{ .first = { 512 }, .frames = UINT32_MAX - 511 },
 		{ .first = { UINT32_MAX - 511 }, .frames = 1024 },
 		{ .first = { 0 }, .frames = 512, .count = 1 },
-		{ .first = { 0 }, .frames = 512, .flags = 1 },
+		{ .first = { 0 }, .frames = 512, .flags = 2 },
 	};
 	struct quire *q = make_quire(BLOCKS);
 	struct quire_plan *plan;
