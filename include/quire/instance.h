@@ -112,7 +112,10 @@ QUIRE_EXPORT int64_t quire_give_back(struct quire *quire, uint64_t bytes);
 	X(stuck_readers, "waits for readers that ended at a deadline")                             \
 	X(op_frame_get, "calls of frame_get ops")                                                  \
 	X(op_frame_put, "calls of frame_put ops")                                                  \
-	X(given_back_bytes, "bytes given back to the system")
+	X(given_back_bytes, "bytes given back to the system")                                      \
+	X(folios_split, "folios split into parts")                                                 \
+	X(splits_refused, "splits that were not done")                                             \
+	X(op_split, "calls of split ops")
 
 struct quire_stats {
 	size_t size; /* sizeof(struct quire_stats) */
