@@ -41,6 +41,15 @@ configurations() {
 		writer-end           MOVERS=1 WRITERS=1 FREERS=1 DETACHERS=1
 		writer-reader        MOVERS=1 WRITERS=1 READERS=1
 		movers-pinner-freer  MOVERS=2 PINNERS=1 FREERS=1
+		splitter-movers      MOVERS=2 SPLITTERS=1
+		splitter-pinner      MOVERS=1 SPLITTERS=1 PINNERS=1
+		splitter-pinners     MOVERS=0 SPLITTERS=1 PINNERS=2
+		splitter-long        MOVERS=1 SPLITTERS=1 LONGS=1
+		splitter-reader      MOVERS=1 SPLITTERS=1 READERS=1
+		splitter-getter      MOVERS=1 SPLITTERS=1 GETTERS=1
+		splitter-getter-pin  MOVERS=0 SPLITTERS=1 GETTERS=1 PINNERS=1
+		splitter-detacher    MOVERS=1 SPLITTERS=1 DETACHERS=1
+		splitter-no-ops      MOVERS=1 SPLITTERS=1 GETTERS=1 OPS=0
 		two-movers           FOLIOS=2 MOVERS=2
 		two-movers-pinner    FOLIOS=2 MOVERS=2 PINNERS=1
 		two-pinners          FOLIOS=2 MOVERS=1 PINNERS=2
@@ -85,12 +94,17 @@ faults() {
 		ENTER             MOVERS=1 DETACHERS=1
 		DETACH            MOVERS=1 DETACHERS=1
 		WAKE_LEAVE        MOVERS=1 DETACHERS=1
+		SPLIT_BARRIER     MOVERS=0 SPLITTERS=1 PINNERS=1
+		SPLIT_FREEZE      MOVERS=0 SPLITTERS=1 GETTERS=1
+		SPLIT_THAW        MOVERS=0 SPLITTERS=1 GETTERS=1
+		SPLIT_ORDER       MOVERS=1 SPLITTERS=1
+		GET_FROZEN        MOVERS=0 SPLITTERS=1 GETTERS=1
 	END
 }
 
 # The same with steps merged (COARSE): where that hid a fault, it would hide an error too.
 coarse_faults() {
-	faults | sed -e '/LONGS\|READERS/d' -e 's/^\([A-Z_]*\)\( *\)/\1-COARSE\2COARSE=1 /'
+	faults | sed -e '/LONGS\|READERS\|SPLITTERS/d' -e 's/^\([A-Z_]*\)\( *\)/\1-COARSE\2COARSE=1 /'
 	echo "WAKE_UNMARK-COARSE COARSE=1 MOVERS=1 PINNERS=1 WRITERS=1"
 }
 

@@ -82,6 +82,10 @@ static const char *place_text(const char *rule)
 {
 	if (!strcmp(rule, "NEW"))
 		return "another frame, the same order";
+	if (!strcmp(rule, "LESS"))
+		return "the same frame, a lower order";
+	if (!strcmp(rule, "MORE"))
+		return "the same frame, a higher order";
 	return strcmp(rule, "ANY") ? "same" : "any";
 }
 
@@ -89,6 +93,10 @@ static const char *least_text(const char *rule)
 {
 	if (!strcmp(rule, "NONE"))
 		return "none";
+	if (!strcmp(rule, "ONE"))
+		return "just 1";
+	if (!strcmp(rule, "FROZEN"))
+		return "1, frozen";
 	return strcmp(rule, "0") ? "1 or more" : "any";
 }
 
@@ -96,6 +104,10 @@ static const char *change_text(const char *rule)
 {
 	if (!strcmp(rule, "ALL"))
 		return "to 0";
+	if (!strcmp(rule, "FROZEN"))
+		return "frozen";
+	if (!strcmp(rule, "ONE"))
+		return "thawed";
 	if (!strcmp(rule, "0"))
 		return "";
 	return strcmp(rule, "1") ? "- 1" : "+ 1";

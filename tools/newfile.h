@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * newfile.h: a file that is there whole or not at all: written beside its place under another name,
- * then renamed. Whatever was there stays until then.
+ * newfile.h: a file that is there whole or not at all: written without a name in the folder of its
+ * place, then put there. Whatever was there stays until then, and of a program that is killed
+ * before nothing is left. Where a file system knows no files without a name: under another one,
+ * beside it.
  */
 #ifndef TOOLS_NEWFILE_H
 #define TOOLS_NEWFILE_H
@@ -13,7 +15,7 @@
 struct newfile {
 	FILE *file; /* to write to */
 	char path[PATH_MAX];
-	char temporary[PATH_MAX + 8];
+	char temporary[PATH_MAX + 8]; /* "": it has no name yet */
 };
 
 /*

@@ -15,7 +15,7 @@
  *	+----------+--------+-------+-------------------+
  *
  * Invariants:
- *  - the frame changes only together with version + 1, in one release store;
+ *  - the frame, and the order, change only together with version + 1, in one release store;
  *  - DEAD is set once, together with version + 1, after the last reference went; nothing clears it
  *    before the descriptor is used again, which is after every reader's epoch has passed;
  *  - the version survives free and reuse: a descriptor never shows the same (frame, version)

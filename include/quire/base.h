@@ -91,7 +91,8 @@ enum quire_mode {
 	X(MODE, "needs a more patient mode")                                                       \
 	X(FENCE, "waits for its owner's fence")                                                    \
 	X(POOL, "kept empty by its owner")                                                         \
-	X(EXTENT, "handed out as an extent")
+	X(EXTENT, "handed out as an extent")                                                       \
+	X(REFERENCED, "others have references")
 
 enum quire_reason {
 #define QUIRE_REASON_ENUM_(name, text) QUIRE_REASON_##name,

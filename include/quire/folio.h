@@ -65,7 +65,8 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_folio_create_with(struct quire_owner *owne
 
 /*
  * Takes one more reference. The caller has one, or is in a read section and gets false if it is
- * dead. false as well where 2^32 - 1 are taken.
+ * dead. false as well where 2^32 - 2 are taken. Waits while the folio is being split (some
+ * microseconds).
  */
 QUIRE_EXPORT bool quire_folio_get(struct quire_folio *folio);
 
@@ -75,6 +76,39 @@ QUIRE_EXPORT bool quire_folio_get(struct quire_folio *folio);
  */
 QUIRE_EXPORT void quire_folio_put(struct quire_folio *folio);
 
+/*
+ * Splits a folio in place into 2^(its order - order) folios of a lower order (contract H-E6).
+ * Nothing is copied or moved. parts is room for all of them: parts[0] is the folio itself, which is
+ * the first part from then on and keeps its one reference; each of the others has one, the
+ * caller's. They have its owner, and lie in its frames as long as they do not move: what was
+ * allocated as pinned_long, or lent by the owner, is so as before. Each is moved, freed and told of
+ * by itself from now on.
+ *
+ * The caller has the only reference, and nobody a pin: whoever has one may rely on the order. Who
+ * would take one meanwhile waits some microseconds. A reader in its section finds its view stale;
+ * quire_view_bytes() says how much a view is of.
+ *
+ * The owner's split op has the last word (interfaces/owner.h). An owner with other ops and without
+ * that one refuses, since its free op would run for each part; of one without any ops, and of one
+ * that is detached, each part has the folio's private pointer.
+ *
+ *  -EBUSY       pinned, or referenced by somebody else (reason REFERENCED; a mover that is about to
+ *               ask for it has a reference for a moment)
+ *  -EAGAIN      a mover has it (reason ISOLATED), or its owner is being detached (OWNER_BUSY)
+ *  -EOPNOTSUPP  its owner has ops, but no split     otherwise what that op answered (reason VETO)
+ *  -ENOMEM      no descriptors for the parts        -EINVAL  order is not lower, or NULL
+ *  -ESTALE      it is dead                          -ENXIO   in a child of fork()
+ *  -ESHUTDOWN   in a free op that quire_destroy() has called; or what the barrier said
+ * After an error all is as before, parts[0] is NULL, and *who (may be NULL; not for EINVAL, ENXIO,
+ * ESHUTDOWN) says who is in the way. Never waits; allowed in ops and in read sections, not in
+ * signal handlers.
+ */
+QUIRE_EXPORT QUIRE_MUST_USE int quire_folio_split(struct quire_folio *folio, unsigned order,
+						  struct quire_folio **parts,
+						  struct quire_blocker *who);
+
+/* Changed by a split alone; without a reference or a pin it may be lower by the time this returns.
+ */
 static inline unsigned quire_folio_order(const struct quire_folio *folio)
 {
 	return (unsigned)(__atomic_load_n(&folio->word_, __ATOMIC_RELAXED) >>

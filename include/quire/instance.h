@@ -130,7 +130,10 @@ QUIRE_EXPORT int64_t quire_give_back(struct quire *quire, uint64_t bytes);
 	X(given_back_bytes, "bytes given back to the system")                                      \
 	X(extents, "extents handed out")                                                           \
 	X(no_place, "times that no place was found for a folio of an order above 0")               \
-	X(collapsed_bytes, "bytes of small pages that became 2 MiB pages")
+	X(collapsed_bytes, "bytes of small pages that became 2 MiB pages")                         \
+	X(folios_split, "folios split into parts")                                                 \
+	X(splits_refused, "splits that were not done")                                             \
+	X(op_split, "calls of split ops")
 
 struct quire_stats {
 	size_t size; /* sizeof(struct quire_stats) */

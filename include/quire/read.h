@@ -94,6 +94,16 @@ static inline struct quire_view quire_view(const struct quire_folio *folio)
 	return view;
 }
 
+/*
+ * How many bytes of content the view has: of a folio that is split the views get smaller
+ * (quire_folio_split()), and of one that is dead the answer says nothing.
+ */
+static inline size_t quire_view_bytes(struct quire_view view)
+{
+	return (size_t)QUIRE_FRAME_BYTES
+	       << ((unsigned)(view.word_ >> QUIRE_WORD_ORDER_SHIFT_) & 15u);
+}
+
 /* true: what was read since quire_view() may be another folio's; read again. */
 static inline bool quire_view_stale(const struct quire_folio *folio, struct quire_view view)
 {

@@ -30,7 +30,7 @@
 
 /* --- descriptors --- */
 
-static struct quire_folio *descriptor_get(struct folios *folios)
+struct quire_folio *descriptor_get(struct folios *folios)
 {
 	struct quire_folio *folio;
 
@@ -46,12 +46,35 @@ static struct quire_folio *descriptor_get(struct folios *folios)
 	return folio;
 }
 
-static void descriptor_put(struct folios *folios, struct quire_folio *folio)
+void descriptor_put(struct folios *folios, struct quire_folio *folio)
 {
 	pthread_mutex_lock(&folios->table_lock);
 	store_relaxed(&folio->link_, (void *)folios->free);
 	folios->free = folio;
 	pthread_mutex_unlock(&folios->table_lock);
+}
+
+void descriptor_own(struct quire_folio *folio, struct quire_owner *owner, void *private_data)
+{
+	/* atomic: a look (look.h) may be at the descriptor, for what it was */
+	store_relaxed(&folio->owner_, owner);
+	store_relaxed(&folio->pins_, NULL);
+	store_relaxed(&folio->private_, private_data);
+	store_relaxed(&folio->link_, NULL);
+}
+
+/*
+ * The word first, then the tag, then the count, each a release: whoever gets a reference, be it
+ * through a stale tag or a stale handle, finds everything in place, and a move of his comes after
+ * all that is stored here. Without a count the tag leads to nothing.
+ */
+void folio_born(struct quire_folio *folio, struct quire_frame frame, unsigned order)
+{
+	struct quire *q = folio->owner_->quire;
+
+	word_step_store(folio, STEP_CREATE, word_make(load_relaxed(&folio->word_), frame.n, order));
+	node_set_tag(q->node, frame, folio_number(q->folios, folio));
+	count_step_store(folio, COUNT_BORN, COUNT_REF);
 }
 
 /* --- creation --- */
@@ -180,24 +203,12 @@ int quire_folio_create_with(struct quire_owner *owner, const struct quire_folio_
 			node_free(q->node, args.order, frame);
 		return -ENOMEM;
 	}
-	/* atomic: a look (look.h) may be at the descriptor, for what it was */
-	store_relaxed(&folio->owner_, owner);
-	store_relaxed(&folio->pins_, NULL);
-	store_relaxed(&folio->private_, args.private_data);
-	store_relaxed(&folio->link_, NULL);
+	descriptor_own(folio, owner, args.private_data);
 	if (!lent) /* else the place has it already */
 		fetch_add(&owner->folios, 1u);
 	fetch_add(&folios->live, 1u);
 	count(q, folios_created, 1);
-	/*
-	 * The word first, then the tag, then the count, each a release: whoever gets a reference,
-	 * be it through a stale tag or a stale handle, finds everything in place, and a move of his
-	 * comes after all that is stored here. Without a count the tag leads to nothing.
-	 */
-	word_step_store(folio, STEP_CREATE,
-			word_make(load_relaxed(&folio->word_), frame.n, args.order));
-	node_set_tag(q->node, frame, folio_number(folios, folio));
-	count_step_store(folio, COUNT_BORN, COUNT_REF);
+	folio_born(folio, frame, args.order);
 	SYNC_POINT("create:counted", folio);
 	*result = folio;
 	return 0;
@@ -214,11 +225,20 @@ bool quire_folio_get(struct quire_folio *folio)
 {
 	uint64_t c = load_relaxed(&folio->count_);
 
-	/* The last number is never taken: one more would carry into the pins. */
-	while (COUNT_REFS(c) && COUNT_REFS(c) != UINT32_MAX)
-		if (count_step(folio, COUNT_GET, &c, c + COUNT_REF))
-			return true;
-	return false;
+	for (;;) {
+		/* The last two numbers are never taken: one says FROZEN, which one before it may
+		 * not become. */
+		while (COUNT_REFS(c) && COUNT_REFS(c) < COUNT_FROZEN - 1)
+			if (count_step(folio, COUNT_GET, &c, c + COUNT_REF))
+				return true;
+		if (COUNT_REFS(c) != COUNT_FROZEN || folio->owner_->quire->forked)
+			return false;
+		/* Being split: MOVING is set before it is frozen, and cleared after it is thawed.
+		 */
+		SYNC_POINT("get:frozen", folio);
+		folio_wait_moving(folio);
+		c = load_acquire(&folio->count_);
+	}
 }
 
 struct quire_folio *folio_peek_at(struct quire *q, struct quire_frame frame)

@@ -172,6 +172,16 @@ static inline uint32_t *folio_futex(struct quire_folio *folio)
 #endif
 }
 
+/* A descriptor that is nobody's; NULL: no memory. Owned, it is still unknown and without a count.
+ */
+struct quire_folio *descriptor_get(struct folios *folios);
+void descriptor_put(struct folios *folios, struct quire_folio *folio);
+void descriptor_own(struct quire_folio *folio, struct quire_owner *owner, void *private_data);
+/* It is a folio of its owner's now, with one reference. Before: it has the frames, their tags are
+ * 0.
+ */
+void folio_born(struct quire_folio *folio, struct quire_frame frame, unsigned order);
+
 /*
  * Drops the caller's reference if it is the only one, so that nobody can take another, and returns
  * true; folio_gone() must follow, which is what the last put does otherwise. false: nothing
@@ -305,6 +315,7 @@ void owner_note_moved(struct quire_owner *owner, uint64_t folios, uint64_t bytes
 int owner_isolate(struct quire_folio *folio, enum quire_mode mode);
 int owner_migrate(struct quire_owner *owner, struct quire_batch *batch, struct quire_folio *first);
 void owner_putback(struct quire_folio *folio);
+int owner_split(struct quire_folio *const *part, size_t parts);
 void owner_free(struct quire_folio *folio, enum quire_free_reason reason, bool entered);
 int owner_call_frame_get(struct quire_owner *owner, unsigned order, enum quire_mode mode,
 			 struct quire_frame *frame);

@@ -46,7 +46,7 @@ int quire_owner_create(struct quire *q, const char *name, const struct quire_own
 	owner->arg = arg;
 	owner->head.base = node_base(q->node);
 	owner->has_ops = owner->ops.isolate || owner->ops.migrate || owner->ops.putback ||
-			 owner->ops.free || owner->ops.frame_get;
+			 owner->ops.free || owner->ops.frame_get || owner->ops.split;
 	owner->folios = 1;
 	if (owner->ops.frame_get && lender_add(folios, owner)) {
 		mem_free(owner);
@@ -334,6 +334,19 @@ void owner_putback(struct quire_folio *folio)
 	op_begin(t, owner, folio, "putback");
 	owner->ops.putback(folio, owner->arg);
 	op_end(t);
+}
+
+int owner_split(struct quire_folio *const *part, size_t parts)
+{
+	struct quire_owner *owner = part[0]->owner_;
+	struct thread *t = thread_self();
+	int error;
+
+	count(owner->quire, op_split, 1);
+	op_begin(t, owner, part[0], "split");
+	error = owner->ops.split(part, parts, owner->arg);
+	op_end(t);
+	return error > 0 ? -EINVAL : error;
 }
 
 bool owner_begin_anyway(struct quire_owner *owner)

@@ -16,6 +16,7 @@
 #define COUNT_PIN (1ull << 32)
 #define COUNT_REFS(c) ((uint32_t)(c))
 #define COUNT_PINS(c) ((uint32_t)((c) >> 32))
+#define COUNT_FROZEN UINT32_MAX /* in place of the number of references; so many never are */
 
 enum folio_state {
 #define STATE(name, flags, meaning) STATE_##name,
@@ -48,7 +49,8 @@ static inline bool word_is(enum folio_state state, uint64_t word)
 
 static inline bool word_step_is(enum folio_step step, uint64_t from, uint64_t to)
 {
-	enum { PLACE_SAME, PLACE_NEW, PLACE_ANY, VERSION_SAME = 0, VERSION_NEXT = 1 };
+	enum { PLACE_SAME, PLACE_NEW, PLACE_LESS, PLACE_MORE, PLACE_ANY };
+	enum { VERSION_SAME = 0, VERSION_NEXT = 1 };
 	static const struct {
 		unsigned char place, version;
 	} rule[] = {
@@ -71,28 +73,48 @@ static inline bool word_step_is(enum folio_step step, uint64_t from, uint64_t to
 	if (rule[step].place == PLACE_NEW &&
 	    (((from ^ to) & order) || !((from ^ to) & QUIRE_WORD_FRAME_MASK_)))
 		return false;
+	if ((rule[step].place == PLACE_LESS || rule[step].place == PLACE_MORE) &&
+	    (((from ^ to) & QUIRE_WORD_FRAME_MASK_) || (from & order) == (to & order) ||
+	     ((from & order) > (to & order)) != (rule[step].place == PLACE_LESS)))
+		return false;
 	return known;
 }
 
 static inline bool count_step_is(enum count_step step, uint64_t from, uint64_t to)
 {
-	enum { NONE = -1, ALL = -2 };
+	enum { NONE = -1, ALL = -2, ONE = -3, FROZEN = -4 };
 	static const struct {
 		signed char refs, refs_change, pins, pins_change;
 	} rule[] = {
 #define COUNT_STEP(name, r, r_change, p, p_change, function, meaning) { r, r_change, p, p_change },
 #include "folio/states.def"
 	};
-	int64_t refs = COUNT_REFS(from), pins = COUNT_PINS(from);
+	int64_t refs = COUNT_REFS(from), pins = COUNT_PINS(from), after = COUNT_REFS(to);
 
-	if (rule[step].refs == NONE ? refs != 0 : refs < rule[step].refs)
-		return false;
+	switch (rule[step].refs) {
+	case NONE:
+	case ONE:
+		if (refs != (rule[step].refs == ONE))
+			return false;
+		break;
+	case FROZEN:
+		if (refs != COUNT_FROZEN)
+			return false;
+		break;
+	default: /* with a reference at least, which is not frozen; or whatever there is */
+		if (refs < rule[step].refs || (rule[step].refs && refs == COUNT_FROZEN))
+			return false;
+	}
 	if (rule[step].pins == NONE ? pins != 0 : pins < rule[step].pins)
 		return false;
 	if (rule[step].refs_change == ALL)
 		return !to;
-	return COUNT_REFS(to) == refs + rule[step].refs_change &&
-	       COUNT_PINS(to) == pins + rule[step].pins_change;
+	if (COUNT_PINS(to) != pins + rule[step].pins_change)
+		return false;
+	if (rule[step].refs_change == ONE || rule[step].refs_change == FROZEN)
+		return after == (rule[step].refs_change == ONE ? 1 : (int64_t)COUNT_FROZEN);
+	return after == refs + rule[step].refs_change &&
+	       (!rule[step].refs_change || after != COUNT_FROZEN);
 }
 
 /* Compare and exchange; *from is what was there where it fails. */

@@ -96,13 +96,16 @@ static void settle_fence(struct batch_entry *e)
 	e->who.site = e->fence->name;
 }
 
-/* ISOLATED is the lock of movers: one wins, and the owner hears of nobody else (contract C7). */
+/*
+ * ISOLATED is the lock of movers: one wins, and the owner hears of nobody else (contract C7). Where
+ * the order is another than when the folio was added, a split was taken back meanwhile (split.c).
+ */
 static bool mark_isolated(struct batch_entry *e)
 {
 	uint64_t word = load_relaxed(&e->folio->word_);
 
 	do {
-		if (word & (QUIRE_ISOLATED_ | QUIRE_DEAD_))
+		if ((word & (QUIRE_ISOLATED_ | QUIRE_DEAD_)) || word_order(word) != e->order)
 			return false;
 	} while (!word_step(e->folio, STEP_ISOLATE, &word, word | QUIRE_ISOLATED_));
 	e->src = quire_frame(word_frame(word));

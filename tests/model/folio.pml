@@ -28,9 +28,11 @@
  *	READERS   read sections, on the last folio
  *	FREERS    the owner lets the last folio go
  *	DETACHERS the owner is detached
+ *	SPLITTERS the last folio is split in two by whoever has the owner's reference; without FREERS
+ *	GETTERS   take a reference of the last folio in a read section; for splitters
  *	OPS       0: the owner has no ops; 1: it has, and they may refuse
  *	RECREATE  1: the freer makes a folio of the descriptor again
- *	COARSE    1: steps are merged, see below; without LONGS, READERS, RECREATE
+ *	COARSE    1: steps are merged, see below; without LONGS, READERS, RECREATE, SPLITTERS
  * FAULT_... leaves something out of the protocol; each has to be found.
  *
  * COARSE makes products of more roles finish. It covers less, all of which the configurations without
@@ -78,6 +80,15 @@
 #ifndef DETACHERS
 #define DETACHERS 0
 #endif
+#ifndef SPLITTERS
+#define SPLITTERS 0
+#endif
+#ifndef GETTERS
+#define GETTERS 0
+#endif
+#if SPLITTERS && (FREERS || SPLITTERS > 1)
+#error one splitter, who has the only reference
+#endif
 #ifndef OPS
 #define OPS 1
 #endif
@@ -88,7 +99,7 @@
 #define COARSE 0
 #endif
 #if COARSE
-#if LONGS || READERS || RECREATE || !OPS
+#if LONGS || READERS || RECREATE || SPLITTERS || GETTERS || !OPS
 #error COARSE does without these
 #endif
 #define MERGED atomic
@@ -116,15 +127,20 @@ chan pause = [0] of { bit };
 /* The only folio that thread x ever pins; pinners come first, then the writer. */
 #define PINS(x) ((x) == 0 && PINNERS != 0 -> LAST : 0)
 /* Threads with a record: pinners, writers, readers, long pins (for their read section). */
-#define THREADS (PINNERS + WRITERS + READERS + LONGS)
+#define THREADS (PINNERS + WRITERS + READERS + LONGS + GETTERS)
 #define RECORDS (THREADS + 1) /* arrays are not empty */
 #define SECTIONS ((FREERS || READERS) && !COARSE)
 #define POISON 99
 
 /* --- a folio: word, count, and where it is found --- */
-byte flags[FOLIOS], frame[FOLIOS];
+#define PART FOLIOS /* the descriptor of the other half; it stays where it is */
+byte flags[FOLIOS + 1], frame[FOLIOS];
+#if SPLITTERS
+byte order[FOLIOS]; /* 1: whole, 0: split */
+#define FROZEN 255  /* COUNT_FROZEN, in refs */
+#endif
 #if READERS
-byte version[FOLIOS];
+byte version[FOLIOS + 1];
 #else
 byte watch[RECORDS];
 #endif
@@ -209,6 +225,18 @@ c_decl {
 	assert(MAY_##name(flags[f], (to)));                                                        \
 	VERSION(f, NEXT_##name);                                                                   \
 	flags[f] = (to)
+
+/*
+ * The order, as who has a reference or a pin may rely on it: never less than he saw. More it becomes
+ * where the owner refused.
+ */
+#if SPLITTERS
+#define SEE_ORDER(f) size = order[f]
+#define KEEPS_ORDER(f) assert(order[f] >= size)
+#else
+#define SEE_ORDER(f) skip
+#define KEEPS_ORDER(f) skip
+#endif
 
 /* --- store buffers --- */
 
@@ -672,6 +700,9 @@ inline isolate(f)
 #ifndef FAULT_ISOLATE_TWICE
 			:: flags[f] & (ISOLATED | DEAD) -> entry[f] = OUT
 #endif
+#if SPLITTERS && !defined(FAULT_SPLIT_ORDER)
+			:: !(flags[f] & (ISOLATED | DEAD)) && order[f] != whole[f] -> entry[f] = OUT
+#endif
 			:: else ->
 				STEP(ISOLATE, f, flags[f] | ISOLATED);
 				source[f] = frame[f];
@@ -798,6 +829,9 @@ inline publish()
 				STEP(PUBLISH, f, 0);
 #endif
 				frame[f] = target[f];
+#if SPLITTERS
+				assert(order[f] == whole[f]);
+#endif
 				entry[f] = MOVED_ON;
 #ifdef FAULT_WAKE_PUBLISH
 				waited = 0
@@ -895,6 +929,9 @@ inline commit()
 proctype mover(byte me)
 {
 	mtype entry[FOLIOS] = NONE;
+#if SPLITTERS
+	bit whole[FOLIOS]; /* as it is when the folio is added */
+#endif
 	byte source[FOLIOS], target[FOLIOS];
 	bit has_entered[FOLIOS];
 	byte f, x, after;
@@ -911,13 +948,22 @@ proctype mover(byte me)
 		d_step { /* quire_folio_get() */
 			if
 #ifdef FAULT_GET_ZERO
-			:: true -> refs[f]++; entry[f] = PENDING
+			:: true -> refs[f]++; entry[f] = PENDING; f++
 #else
-			:: refs[f] > 0 -> refs[f]++; entry[f] = PENDING
-			:: else
+#if SPLITTERS
+			:: refs[f] > 0 && refs[f] != FROZEN ->
+				refs[f]++;
+				entry[f] = PENDING;
+				whole[f] = order[f];
+				f++
+			:: refs[f] == FROZEN -> skip /* waits for MOVING, as the getter shows */
+			:: refs[f] == 0 -> f++
+#else
+			:: refs[f] > 0 -> refs[f]++; entry[f] = PENDING; f++
+			:: else -> f++
 #endif
-			fi;
-			f++
+#endif
+			fi
 		}
 	:: else -> f = 0; break
 	od
@@ -1086,6 +1132,9 @@ proctype mover(byte me)
 		:: else
 		fi;
 		entry[f] = NONE;
+#if SPLITTERS
+		whole[f] = 0;
+#endif
 		source[f] = 0;
 		target[f] = 0;
 		f++
@@ -1093,6 +1142,125 @@ proctype mover(byte me)
 	od
 	}
 }
+
+#if SPLITTERS
+/* --- quire_folio_split(): src/folio/split.c; it has the owner's reference --- */
+
+proctype splitter(byte f)
+{
+	byte x;
+	bit waited, entered, keep, gone;
+
+	d_step { STEP(UNBORN, PART, DEAD) };
+	d_step { /* take() */
+		if
+		:: flags[f] & (ISOLATED | DEAD) -> keep = 1
+		:: else -> STEP(ISOLATE, f, flags[f] | ISOLATED)
+		fi
+	};
+	if
+	:: !keep ->
+#if OPS
+		d_step { /* owner_enter() */
+			running++;
+			keep = detaching || detached;
+			gone = detached;
+			entered = !keep
+		};
+		if
+		:: keep ->
+			owner_leave(0);
+			keep = !gone /* detached: as if it had no ops */
+		:: else
+		fi;
+		gone = 0;
+#endif
+		if
+		:: !keep ->
+			d_step { STEP(MARK, f, flags[f] | MOVING) };
+#ifndef FAULT_SPLIT_BARRIER
+			membarrier();
+#endif
+			slots_look(f);
+			d_step { /* freeze() */
+				if
+				:: keep
+#ifdef FAULT_SPLIT_FREEZE
+				:: !keep && longs[f] == 0 /* looked at, and not kept */
+#else
+				:: !keep && refs[f] == 1 && longs[f] == 0 -> refs[f] = FROZEN
+#endif
+				:: else -> keep = 1
+				fi
+			};
+#ifdef FAULT_SPLIT_THAW
+			d_step {
+				if
+				:: !keep -> refs[f] = 1
+				:: else
+				fi
+			};
+#endif
+			if
+			:: !keep ->
+				d_step { STEP(SPLIT, f, flags[f]); order[f] = 0 };
+#if !defined(FAULT_SPLIT_FREEZE) && !defined(FAULT_SPLIT_THAW)
+				d_step { assert(refs[f] == FROZEN && (flags[f] & MOVING)); refs[f] = 1 }
+#endif
+			:: else
+			fi;
+			unmark(f);
+			if
+			:: !keep && entered ->
+				op_begin();
+				if
+				:: skip
+				:: keep = 1;
+				   d_step { STEP(UNSPLIT, f, flags[f]); order[f] = 1 }
+				fi;
+				op_end()
+			:: else
+			fi;
+			if
+			:: !keep -> d_step { assert(order[f] == 0); STEP(CREATE, PART, 0) }
+			:: else
+			fi
+		:: else
+		fi;
+		keep = 0;
+		d_step { STEP(RELEASE, f, flags[f] & ~ISOLATED) };
+		if
+		:: entered -> entered = 0; owner_leave(1)
+		:: else
+		fi
+	:: else -> keep = 0
+	fi
+}
+
+/* quire_folio_get() in a read section, a look at the order, and put. */
+proctype getter(byte me; byte f)
+{
+	byte expect, expect_version, size;
+
+	do
+	:: d_step {
+		refs[f] != FROZEN ->
+		assert(refs[f] > 0);
+		out_all(me);
+		refs[f]++
+	   };
+	   break
+#ifdef FAULT_GET_FROZEN
+	:: d_step { refs[f] == FROZEN -> refs[f] = 2 }; break
+#else
+	:: refs[f] == FROZEN -> wait_moving(f)
+#endif
+	od;
+	SEE_ORDER(f);
+	KEEPS_ORDER(f);
+	d_step { KEEPS_ORDER(f); assert(refs[f] > 1); refs[f]--; size = 0 }
+}
+#endif
 
 /* --- pins: quire_pin(), quire_unpin() --- */
 
@@ -1138,6 +1306,9 @@ inline pinned_use(f)
 proctype pinner(byte me; byte f)
 {
 	byte address, expect, expect_version;
+#if SPLITTERS
+	byte size;
+#endif
 
 	MERGED {
 	section_enter();
@@ -1148,7 +1319,9 @@ proctype pinner(byte me; byte f)
 		if
 		:: address != POISON ->
 			PAUSE
+			SEE_ORDER(f);
 			pinned_use(f);
+			KEEPS_ORDER(f);
 			store(SLOT, 0, 0)
 		:: else
 		fi
@@ -1197,6 +1370,9 @@ proctype writer(byte me; byte f)
 proctype long_pinner(byte me; byte f)
 {
 	byte address, expect, expect_version;
+#if SPLITTERS
+	byte size;
+#endif
 
 	section_enter();
 	if
@@ -1224,8 +1400,9 @@ proctype long_pinner(byte me; byte f)
 		section_leave();
 		if
 		:: address != POISON ->
+			SEE_ORDER(f);
 			pinned_use(f);
-			d_step { out_all(me); assert(longs[f] > 0); longs[f]-- }
+			d_step { KEEPS_ORDER(f); out_all(me); assert(longs[f] > 0); longs[f]-- }
 		:: else
 		fi
 	:: !indexed[f] -> section_leave()
@@ -1238,6 +1415,9 @@ proctype reader(byte me; byte f)
 {
 	byte address, seen, one, other, x;
 	bit dead;
+#if SPLITTERS
+	byte size;
+#endif
 
 	section_enter();
 	if
@@ -1245,6 +1425,7 @@ proctype reader(byte me; byte f)
 		d_step {
 			address = frame[f];
 			seen = version[f];
+			SEE_ORDER(f);
 			dead = (flags[f] & DEAD) != 0
 		};
 		if
@@ -1255,6 +1436,9 @@ proctype reader(byte me; byte f)
 			d_step {
 				if
 				:: seen == version[f] && !(flags[f] & DEAD) ->
+#if SPLITTERS
+					assert(order[f] == size);
+#endif
 #if WRITERS && FOLIOS == 1
 					assert(one <= 1 && other <= 1)
 #else
@@ -1378,6 +1562,9 @@ init {
 			high[i] = 10 * i;
 			refs[i] = 1;
 			indexed[i] = 1;
+#if SPLITTERS
+			order[i] = 1;
+#endif
 			i++
 		:: else -> break
 		od;
@@ -1402,6 +1589,12 @@ init {
 #if LONGS > 0
 		run long_pinner(PINNERS + WRITERS + READERS, LAST);
 #endif
+#if GETTERS > 0
+		run getter(PINNERS + WRITERS + READERS + LONGS, LAST);
+#endif
+#if SPLITTERS > 0
+		run splitter(LAST);
+#endif
 #if FREERS > 0
 		run freer(LAST);
 #endif
@@ -1420,6 +1613,9 @@ init {
 		:: else -> break
 		od;
 		assert(ops == 0 && running == 0 && !detaching);
+#if SPLITTERS
+		assert(flags[PART] == (order[LAST] -> IN_DEAD : IN_LIVE));
+#endif
 		assert(!detached || told_detached);
 		i = 0;
 		do

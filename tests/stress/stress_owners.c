@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stress_owners.c: owners that make it hard, all at once: one whose jobs end with fences, one with
- * frames of its own, one that is detached and made anew. Movers, a planner, somebody who asks it
+ * frames of its own, one that is detached and made anew, one whose folios are split and split again
+ * while others look at them. Movers, a planner, somebody who asks it
  * for its blockers, and the jobs run against each other; afterwards every folio is whole, every
  * isolation has one end, every frame and every reference is where it belongs.
  */
@@ -22,6 +23,9 @@ struct scene {
 	unsigned idle, gets, puts;
 	struct quire_fence *job; /* NULL: nothing runs */
 	unsigned stop, rounds, fences, moved, detached, asked, after_ops;
+	struct probe parted;
+	struct quire_folio *shown; /* one that is split just now, or NULL */
+	unsigned splits, asked_to_split, in_the_way, vetoed, looks;
 	struct quire_plan *plan; /* under lock: of the planner, while it is executed */
 	uint64_t seed;
 };
@@ -71,6 +75,20 @@ static void pool_put(unsigned order, struct quire_frame frame, void *arg)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Its folios have no private pointer; now and then it does not want to. */
+static int parted_split(struct quire_folio *const *part, size_t parts, void *arg)
+{
+	struct scene *s = ((struct probe *)arg)->arg;
+
+	for (size_t i = 1; i < parts; i++)
+		CHECK(!quire_folio_get(part[i]));
+	CHECK(quire_folio_private(part[0]) == NULL);
+	if (BUMP(&s->asked_to_split) % 5)
+		return 0;
+	BUMP(&s->vetoed);
+	return -EPERM;
+}
+
 static void fill(struct scene *s)
 {
 	struct quire_frame frame;
@@ -88,6 +106,13 @@ static void fill(struct scene *s)
 	s->fenced.arg = s;
 	s->fenced.on_migrate = fenced_migrate;
 	make_probe(s->q, "mortal", OP_ALL, &s->mortal);
+	make_probe(s->q, "parted", OP_ALL, &s->parted);
+	assert_int_equal(quire_owner_destroy(s->parted.owner), 0);
+	s->parted.ops.split = parted_split;
+	s->parted.arg = s;
+	assert_int_equal(
+		quire_owner_create(s->q, "parted", &s->parted.ops, &s->parted, &s->parted.owner),
+		0);
 	for (uint32_t i = 0; i < FOLIOS; i++) {
 		place(&s->fenced, &s->item[0][i], i % 4, ANYWHERE, i);
 		place(&s->own, &s->item[1][i], 0, ANYWHERE, 1000 + i);
@@ -242,6 +267,127 @@ static void do_deaths(void *arg)
 	}
 }
 
+/* --- folios that are split, and those who look at them --- */
+
+/* Each frame has the number of its place in the first whole, so that a part knows its content. */
+static bool frames_are(const char *content, uint64_t first, unsigned order)
+{
+	for (uint64_t i = 0; i < 1u << order; i++)
+		if (!content_is(content + i * 4096, first + i, 4096))
+			return false;
+	return true;
+}
+
+/* Splits what is at least of order 1, until all is of order 0, and lets all of it go. */
+static void split_all(struct scene *s, struct quire_folio *folio, uint64_t first, uint64_t *seed)
+{
+	unsigned old = quire_folio_order(folio), order;
+	struct quire_folio *part[64];
+	struct quire_blocker who;
+	char *content;
+	int code;
+
+	PUT(&s->shown, folio);
+	while (old) {
+		order = (unsigned)(prng(seed) % old);
+		code = quire_folio_split(folio, order, part, &who);
+		CHECK(code == 0 || code == -EBUSY || code == -EAGAIN || code == -EPERM);
+		if (!code)
+			break;
+		if (code != -EPERM) {
+			CHECK(who.why == QUIRE_REASON_REFERENCED ||
+			      who.why == QUIRE_REASON_ISOLATED ||
+			      who.why == QUIRE_REASON_SHORT_PIN);
+			BUMP(&s->in_the_way);
+		} else {
+			BUMP(&s->splits);
+		}
+		CHECK(quire_folio_order(folio) == old);
+		sched_yield();
+	}
+	PUT(&s->shown, NULL);
+	if (old) {
+		BUMP(&s->splits);
+		for (size_t i = 0; i < 1u << (old - order); i++)
+			split_all(s, part[i], first + (i << order), seed);
+		return;
+	}
+	content = quire_pin(folio);
+	CHECK(content && frames_are(content, first, 0));
+	quire_unpin(folio);
+	quire_folio_put(folio);
+}
+
+static void do_splits(void *arg)
+{
+	struct quire_folio *folio;
+	struct scene *s = arg;
+	uint64_t seed = s->seed + 2;
+	char *content;
+	int code;
+
+	while (!SEE(&s->stop)) {
+		unsigned order = 1 + (unsigned)(prng(&seed) % 6);
+
+		code = quire_folio_create(s->parted.owner, order, &folio);
+		CHECK(code == 0 || code == -ENOMEM);
+		if (code)
+			continue;
+		content = quire_pin(folio);
+		CHECK(content != NULL);
+		for (uint64_t i = 0; content && i < 1u << order; i++)
+			content_write(content + i * 4096, 1000000 + i, 4096);
+		quire_unpin(folio);
+		split_all(s, folio, 1000000, &seed);
+	}
+}
+
+/* Whoever has a reference, or a pin, may rely on the size; a view tells its own. */
+static void do_looks(void *arg)
+{
+	struct scene *s = arg;
+	uint64_t seed = s->seed + 3;
+
+	while (!SEE(&s->stop)) {
+		struct quire_folio *folio;
+		struct quire_view view;
+		size_t bytes;
+		uint64_t word, last;
+
+		sched_yield();
+		CHECK(quire_read_enter() == 0);
+		folio = SEE(&s->shown);
+		if (!folio || (prng(&seed) % 4)) {
+			/* A view: its first and its last word belong together, if it is not stale.
+			 */
+			if (folio) {
+				view = quire_view(folio);
+				bytes = quire_view_bytes(view);
+				if (view.data) {
+					quire_read_bytes(&word, view.data, 8);
+					quire_read_bytes(&last, view.data + bytes - 8, 8);
+					BUMP(&s->looks);
+				}
+				(void)quire_view_stale(folio, view);
+			}
+			quire_read_leave();
+			continue;
+		}
+		if (!quire_folio_get(folio)) {
+			quire_read_leave();
+			continue;
+		}
+		quire_read_leave();
+		bytes = quire_folio_bytes(folio);
+		CHECK(quire_pin(folio) != NULL);
+		CHECK(quire_folio_bytes(folio) >= bytes); /* more: a split was taken back */
+		quire_unpin(folio);
+		CHECK(quire_folio_bytes(folio) >= bytes);
+		quire_folio_put(folio);
+		BUMP(&s->looks);
+	}
+}
+
 static void plan_once(struct scene *s)
 {
 	struct quire_result r = { .size = sizeof(r) };
@@ -265,7 +411,8 @@ static void plan_once(struct scene *s)
 
 static void test_owners_that_make_it_hard(void **state)
 {
-	void (*const work[])(void *) = { do_jobs, do_moves, do_asks, do_deaths };
+	void (*const work[])(
+		void *) = { do_jobs, do_moves, do_asks, do_deaths, do_splits, do_looks };
 	struct hand hand[COUNT_OF(work)];
 	static struct scene s;
 	uint64_t rounds = number_of("QUIRE_STRESS_ROUNDS", 200);
@@ -281,14 +428,16 @@ static void test_owners_that_make_it_hard(void **state)
 		hand_post(&hand[i], work[i], &s);
 	}
 	while (!checks_failed() && (s.rounds < rounds || SEE(&s.moved) < 10 * rounds ||
-				    SEE(&s.after_ops) < rounds / 4 || SEE(&s.detached) < rounds))
+				    SEE(&s.after_ops) < rounds / 4 || SEE(&s.detached) < rounds ||
+				    SEE(&s.splits) < 10 * rounds || SEE(&s.looks) < rounds))
 		plan_once(&s);
 	PUT(&s.stop, 1u);
 	for (size_t i = 0; i < COUNT_OF(work); i++)
 		hand_stop(&hand[i]);
 	printf("# owners: %u plans, %u moves, %u jobs, %u owners detached, %u after ops, ",
 	       s.rounds, s.moved, s.fences, s.detached, s.after_ops);
-	printf("blockers seen %u times\n", s.asked);
+	printf("blockers seen %u times, %u splits, %u in the way, %u vetoed, %u looks\n", s.asked,
+	       s.splits, s.in_the_way, s.vetoed, s.looks);
 	assert_int_equal(checks_failed(), 0);
 	assert_true(s.fences > 0 && s.after_ops > 0);
 	assert_ledger_closed(s.q);

@@ -276,6 +276,36 @@ static void test_undo_folio_create_at(void **state)
 		.name = "folio_create at", .run = run_folio_create_at, .absorbs = true });
 }
 
+static struct quire_folio *part_[8];
+
+static int run_split(struct scene *s)
+{
+	struct quire_blocker who;
+	int code = quire_folio_split(s->large[2].folio, 1, part_, &who);
+
+	if (code) {
+		CHECK(part_[0] == NULL);
+		CHECK(who.code == code && who.folio == s->large[2].folio);
+		CHECK(who.why == QUIRE_REASON_NO_MEMORY || who.why == QUIRE_REASON_BARRIER);
+	}
+	return code;
+}
+
+static void undo_split(struct scene *s)
+{
+	for (size_t i = 0; i < COUNT_OF(part_); i++) {
+		CHECK(quire_folio_order(part_[i]) == 1);
+		quire_folio_put(part_[i]);
+	}
+	place(&s->without, &s->large[2], 4, quire_frame(4 * 512 + 2 * 64), 102);
+}
+
+static void test_undo_folio_split(void **state)
+{
+	(void)state;
+	visit(&(struct operation){ .name = "folio_split", .run = run_split, .undo = undo_split });
+}
+
 static int run_pin_long(struct scene *s)
 {
 	struct quire_pin *pin = (struct quire_pin *)s;
@@ -813,15 +843,25 @@ static void test_undo_put_and_reclaim(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_undo_quire_create),	       TEST(test_undo_quire_create_nodes),
-		TEST(test_undo_owner_create),	       TEST(test_undo_folio_create),
-		TEST(test_undo_folio_create_at),       TEST(test_undo_pin_long),
-		TEST(test_undo_the_ninth_pin),	       TEST(test_undo_first_section_of_a_thread),
-		TEST(test_undo_first_pin_of_a_thread), TEST(test_undo_move_of_one_folio),
-		TEST(test_undo_move_folios),	       TEST(test_undo_plan_create),
-		TEST(test_undo_plan_execute),	       TEST(test_undo_give_back),
-		TEST(test_undo_fence_create),	       TEST(test_undo_fenced),
-		TEST(test_undo_frames_of_an_owner),    TEST(test_undo_put_and_reclaim),
+		TEST(test_undo_quire_create),
+		TEST(test_undo_quire_create_nodes),
+		TEST(test_undo_owner_create),
+		TEST(test_undo_folio_create),
+		TEST(test_undo_folio_create_at),
+		TEST(test_undo_folio_split),
+		TEST(test_undo_pin_long),
+		TEST(test_undo_the_ninth_pin),
+		TEST(test_undo_first_section_of_a_thread),
+		TEST(test_undo_first_pin_of_a_thread),
+		TEST(test_undo_move_of_one_folio),
+		TEST(test_undo_move_folios),
+		TEST(test_undo_plan_create),
+		TEST(test_undo_plan_execute),
+		TEST(test_undo_give_back),
+		TEST(test_undo_fence_create),
+		TEST(test_undo_fenced),
+		TEST(test_undo_frames_of_an_owner),
+		TEST(test_undo_put_and_reclaim),
 	};
 
 	return cmocka_run_group_tests_name("undo edges", tests, NULL, NULL);

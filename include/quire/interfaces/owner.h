@@ -127,13 +127,32 @@ struct quire_owner_ops {
 	 * away, or they were not used, and no reader can see them any more.
 	 *
 	 * Called     once for each frame_get that was accepted, and each place that was given in
-	 *            quire_folio_args.at or quire_move.to; by whatever thread reclaims, also inside
-	 *            of ops. Not by quire_destroy(), and not once the owner is detached.
-	 * May        call quire_frames_give(): as long as the owner keeps an idle frame, its block
-	 *            cannot become free (reason POOL). quire_block_info() tells if a plan wants it.
-	 * Must not   sleep.
+	 *            quire_folio_args.at or quire_move.to; of a folio that was split, once for each
+	 *            part, with its order; by whatever thread reclaims, also inside of ops. Not by
+	 * quire_destroy(), and not once the owner is detached. May        call quire_frames_give():
+	 * as long as the owner keeps an idle frame, its block cannot become free (reason POOL).
+	 * quire_block_info() tells if a plan wants it. Must not   sleep.
 	 */
 	void (*frame_put)(unsigned order, struct quire_frame frame, void *arg);
+
+	/*
+	 * split: a folio of this owner is to become `parts` folios (contract H-E6).
+	 *
+	 * Called     by quire_folio_split(), in its thread: what locks its caller holds are held.
+	 *            The folio is part[0], isolated, and of its new order already. The other parts
+	 *            are dead until this has returned 0: taking a reference or a pin of them fails.
+	 *            They have the folio's private pointer.
+	 * May        set the private pointers of all parts (quire_folio_set_private()), keep their
+	 *            handles, refuse.
+	 * Must not   let others know the parts, unless it returns 0; wait for other folios.
+	 * Returns    0: yes, nothing can fail any more. From its return on each part is a folio of
+	 *            its own, and each gets its own isolate, migrate, putback and free; frames of
+	 *            the owner's own come back part by part.
+	 *            other: no. The folio is whole again, and the handles of the parts are
+	 * nobody's. NULL       the folios are not split: -EOPNOTSUPP, where the owner has any other
+	 * op.
+	 */
+	int (*split)(struct quire_folio *const *part, size_t parts, void *arg);
 };
 
 /* Folios in the batch; the index below runs from 0. */
