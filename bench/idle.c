@@ -6,11 +6,13 @@
  *               the 64 of Linux' struct page; empty: with no folio
  * threads       of the process, against those before
  * processor     time in a second that the program sleeps through, against that second
+ * background    how often whoever works in the background woke in such a second
  */
 #include "bench.h"
 
 #include <dirent.h>
 #include <quire.h>
+#include <unistd.h>
 
 #define ARENA (1ull << 30)
 
@@ -76,6 +78,59 @@ static double processor_ns(void)
 	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
+/* Switches of all threads but this one, by the kernel's count. */
+static unsigned long switches(void)
+{
+	unsigned long n = 0, one;
+	char line[128];
+	DIR *dir = opendir("/proc/self/task");
+
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		char path[300];
+		FILE *file;
+
+		if (e->d_name[0] == '.' || atoi(e->d_name) == getpid())
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/status", e->d_name);
+		file = fopen(path, "r");
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "voluntary_ctxt_switches: %lu", &one) == 1)
+				n += one;
+		if (file)
+			fclose(file);
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/* One second after it has found nothing to do. */
+static int background(struct quire *q)
+{
+	const struct timespec second = { .tv_sec = 1 };
+	struct quire_background_stats s = { .size = sizeof(s) };
+	unsigned long before;
+
+	if (quire_background_start(q, NULL))
+		return -1;
+	do {
+		nanosleep(&(const struct timespec){ .tv_nsec = 10000000 }, NULL);
+		if (quire_background_stats_get(q, &s))
+			return -1;
+	} while (s.state != QUIRE_BACKGROUND_RESTING);
+	nanosleep(&(const struct timespec){ .tv_nsec = 10000000 }, NULL);
+	before = switches();
+	nanosleep(&second, NULL);
+	bench_row(&(struct bench_result){ .name = "background",
+					  .unit = "wakes",
+					  .value = (double)(switches() - before),
+					  .control = 2, /* a look every 500 ms */
+					  .ratio = (double)(switches() - before) / 2,
+					  .target = 0,
+					  .aim = BENCH_AT_MOST });
+	return quire_background_stop(q, 0);
+}
+
 int main(void)
 {
 	const struct timespec second = { .tv_sec = 1 };
@@ -95,5 +150,7 @@ int main(void)
 	nanosleep(&second, NULL);
 	t = processor_ns() - t;
 	row("processor", "us", t / 1e3, 1e6, 0);
+	if (background(q))
+		return 1;
 	return quire_destroy(q) ? 1 : 0;
 }

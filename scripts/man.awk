@@ -85,7 +85,7 @@ function defined(s,   name, list)
 	print "macro\t" name
 	while (match(s, /X\([A-Za-z0-9_]+, "/)) {
 		list = substr(s, RSTART + 2, RLENGTH - 5)
-		print name == "QUIRE_REASONS" ? "macro\tQUIRE_REASON_" list : "field\t" list
+		print (name in prefix) ? "macro\t" prefix[name] list : "field\t" list
 		s = substr(s, RSTART + RLENGTH)
 	}
 }
@@ -213,6 +213,11 @@ function page_line(s,   n, i, w, mode)
 	}
 }
 
+BEGIN { # lists that make an enum, not fields
+	prefix["QUIRE_REASONS"] = "QUIRE_REASON_"
+	prefix["QUIRE_EVENTS"] = "QUIRE_EVENT_"
+	prefix["QUIRE_BACKGROUND_STATES"] = "QUIRE_BACKGROUND_"
+}
 what == "header" { whole = whole $0 "\n" }
 what == "page" { page_line($0) }
 END {

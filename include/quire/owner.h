@@ -72,14 +72,19 @@ QUIRE_EXPORT int quire_frames_give(struct quire_owner *owner, unsigned order,
 /* What moving has cost an owner's users, whoever moved: plans, the background, moves by hand. */
 struct quire_owner_stalls {
 	size_t size;
-	uint64_t folios, bytes; /* moved */
+	uint64_t folios; /* moved */
+	uint64_t bytes;	 /* moved */
 	/* Its migrate op, in which it may keep its users from working. */
-	uint64_t ops, op_ns, longest_op_ns;
+	uint64_t ops;
+	uint64_t op_ns;
+	uint64_t longest_op_ns;
 	/*
 	 * Its folios were closed so often, some 64 frames at a time: a pin that comes just then
 	 * waits until they are copied. Readers do not wait.
 	 */
-	uint64_t closed, closed_ns, longest_closed_ns;
+	uint64_t closed;
+	uint64_t closed_ns;
+	uint64_t longest_closed_ns;
 };
 
 /* Fills *stalls as far as its size goes. -EINVAL: NULL, or a size of 0; -ENXIO: after fork(). */

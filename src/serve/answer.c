@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <quire/background.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -276,6 +277,29 @@ static void plan(const struct record *r, struct answer *a)
 	}
 }
 
+/* What it did in the background, and what it waits for. */
+static void background(struct quire *q, struct answer *a)
+{
+	struct quire_background_stats s = { .size = sizeof(s) };
+	struct row row;
+
+	if (quire_background_stats_get(q, &s) || (!s.asked && s.state == QUIRE_BACKGROUND_OFF))
+		return;
+	row = row_begin(a, "background");
+	put_text(&row, quire_background_state_text(s.state));
+	put_number(&row, s.runs_free);
+	put_number(&row, s.runs_wanted);
+	put_number(&row, s.blockers);
+	put_number(&row, s.steps);
+	put_number(&row, s.in_vain);
+	put_number(&row, s.runs);
+	put_number(&row, s.moved_bytes);
+	put_number(&row, s.given_back_bytes);
+	put_number(&row, s.worked_ns);
+	put_number(&row, s.wakeups);
+	row_end(&row);
+}
+
 static void end(struct answer *a)
 {
 	memcpy(a->text + a->n, "end\n", 4);
@@ -296,6 +320,7 @@ void answer_make(struct quire *q, uint64_t deadline, const uint32_t *stop, struc
 	heat(look, a);
 	for (unsigned i = 0; record_get(q, i, &r); i++)
 		plan(&r, a);
+	background(q, a);
 	end(a);
 }
 

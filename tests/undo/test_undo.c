@@ -840,6 +840,87 @@ static void test_undo_put_and_reclaim(void **state)
 	visit(&(struct operation){ .name = "put, reclaim", .run = run_free, .absorbs = true });
 }
 
+/* --- in the background -------------------------------------------------------------------- */
+
+static int begin_background(struct scene *s, uint32_t flags)
+{
+	return quire_background_start(s->q,
+				      QUIRE_BACKGROUND_OPTIONS(.flags = flags, .share = 1000,
+							       .runs_low = 4, .runs_high = 4));
+}
+
+static void stop_background(struct scene *s)
+{
+	assert_int_equal(quire_background_stop(s->q, 0), 0);
+}
+
+/* Its thread meets faults too, and has nobody to tell but its counters. */
+static int run_background_thread(struct scene *s)
+{
+	int error = begin_background(s, 0);
+
+	if (!error)
+		stop_background(s);
+	return error;
+}
+
+static int run_background_fd(struct scene *s)
+{
+	return begin_background(s, QUIRE_BACKGROUND_NO_THREAD);
+}
+
+/* Until it has nothing to do, or nothing that it could do. */
+static void make_steps(struct scene *s)
+{
+	unsigned n = 0;
+	int did;
+
+	while ((did = quire_background_step(s->q, NULL)) == 1)
+		assert_true(++n < 100);
+	assert_int_equal(did, 0);
+}
+
+/* Each fault meets an arena with work in it; what it spoils is made good by the next who works. */
+static void visit_steps(int err)
+{
+	uint64_t fired = 0;
+	struct scene s;
+
+	for (uint64_t n = 1;; n++) {
+		bool hit;
+
+		scene_start(&s);
+		assert_int_equal(begin_background(&s, QUIRE_BACKGROUND_NO_THREAD), 0);
+		quire_fault_arm_(NULL, n, err);
+		make_steps(&s);
+		hit = quire_fault_disarm_();
+		stop_background(&s);
+		scene_check(&s);
+		assert_int_equal(begin_background(&s, QUIRE_BACKGROUND_NO_THREAD), 0);
+		make_steps(&s);
+		stop_background(&s);
+		assert_true(empty_blocks(s.q) >= 4);
+		scene_check(&s);
+		scene_end(&s);
+		if (!hit)
+			break;
+		fired++;
+	}
+	assert_true(fired > 5);
+	print_message("# undo: steps in the background, %llu edges\n", (unsigned long long)fired);
+}
+
+static void test_W28_background_undoes_every_edge(void **state)
+{
+	(void)state;
+	visit(&(struct operation){
+		.name = "background_start", .run = run_background_fd, .undo = stop_background });
+	visit(&(struct operation){
+		.name = "background thread", .run = run_background_thread, .absorbs = true });
+	visit_steps(-ENOMEM);
+	visit_steps(-EIO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -862,6 +943,7 @@ int main(void)
 		TEST(test_undo_fenced),
 		TEST(test_undo_frames_of_an_owner),
 		TEST(test_undo_put_and_reclaim),
+		TEST(test_W28_background_undoes_every_edge),
 	};
 
 	return cmocka_run_group_tests_name("undo edges", tests, NULL, NULL);

@@ -446,6 +446,130 @@ static void test_no_frame_is_handed_out_twice(void **state)
 	end();
 }
 
+/* --- watching ----------------------------------------------------------------------------- */
+
+static unsigned lows;
+
+static void count_low(void *arg)
+{
+	(void)arg;
+	BUMP(&lows);
+}
+
+static uint32_t really_empty(void)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b.n; i++)
+		n += blocks_free_of(&b, i) == 512;
+	return n;
+}
+
+static void test_W3_who_begins_a_block_when_few_are_empty_says_so(void **state)
+{
+	uint32_t block[8], one;
+
+	(void)state;
+	begin(8);
+	b.low = count_low;
+	lows = 0;
+	one = get(0);
+	block[0] = get(9);
+	blocks_free(&b, 9, block[0]);
+	assert_int_equal(b.empty, 0); /* nobody watches: nothing is counted */
+	assert_int_equal(blocks_watch(&b, BLOCKS_WATCH_BOTH, 3), 7);
+	for (unsigned i = 0; i < 4; i++)
+		block[i] = get(9);
+	assert_int_equal(lows, 0);
+	block[4] = get(9);
+	assert_int_equal(lows, 1);
+	/* One that became empty counts again. */
+	blocks_free(&b, 9, block[4]);
+	assert_int_equal(b.empty, 3);
+	blocks_free(&b, 9, block[3]);
+	block[3] = get(9);
+	assert_int_equal(lows, 1);
+	block[4] = get(9);
+	assert_int_equal(lows, 2);
+	/* Unless that is not wanted. */
+	assert_int_equal(blocks_watch(&b, BLOCKS_WATCH_TAKES, 2), 2);
+	blocks_free(&b, 9, block[4]);
+	assert_int_equal(b.empty, 2);
+	block[4] = get(9);
+	blocks_free(&b, 9, block[4]);
+	assert_int_equal(blocks_watch(&b, BLOCKS_WATCH_TAKES, 2), 3);
+	assert_null(blocks_validate(&b));
+	(void)blocks_watch(&b, BLOCKS_WATCH_OFF, 0);
+	assert_int_equal(b.empty, 0);
+	for (unsigned i = 0; i < 4; i++)
+		blocks_free(&b, 9, block[i]);
+	blocks_free(&b, 0, one);
+	assert_int_equal(lows, 2);
+	end();
+}
+
+static void watch_now(void *arg)
+{
+	*(uint32_t *)arg = blocks_watch(&b, BLOCKS_WATCH_BOTH, 0);
+}
+
+static void test_W3_a_block_is_counted_once_whoever_comes_first(void **state)
+{
+	uint32_t frame, seen = 0;
+
+	(void)state;
+	begin(4);
+	b.low = count_low;
+	frame = get(3);
+	at_point_nth("frame:cleared", NULL, 1, 1, watch_now, &seen);
+	blocks_free(&b, 3, frame);
+	no_points();
+	assert_int_equal(seen, 3); /* it was not empty yet */
+	assert_int_equal(b.empty, 4);
+	at_point_nth("frame:counted", NULL, 1, 1, watch_now, &seen);
+	frame = get(3);
+	no_points();
+	assert_int_equal(seen, 3);
+	blocks_free(&b, 3, frame);
+	assert_int_equal(b.empty, 4);
+	(void)blocks_watch(&b, BLOCKS_WATCH_OFF, 0);
+	end();
+}
+
+static void *take_and_give(void *arg)
+{
+	uint64_t rng = (uintptr_t)arg;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		unsigned order = prng(&rng) % 2 ? 9 : (unsigned)(prng(&rng) % 9);
+		uint32_t frame;
+
+		if (!blocks_alloc(&b, order, BLOCK_MOVABLE, false, &frame))
+			blocks_free(&b, order, frame);
+	}
+	return NULL;
+}
+
+static void test_W3_empty_blocks_are_counted_exactly(void **state)
+{
+	pthread_t thread[2];
+
+	(void)state;
+	begin(16);
+	b.low = count_low;
+	for (uintptr_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, take_and_give, (void *)(i + 1)),
+				 0);
+	for (unsigned i = 0; i < 500; i++)
+		(void)blocks_watch(&b, (enum blocks_watch)(i % 3), 5);
+	(void)blocks_watch(&b, BLOCKS_WATCH_BOTH, 5);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(b.empty, really_empty());
+	assert_int_equal(b.empty, 16);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +583,9 @@ int main(void)
 		TEST(test_a_thread_stopped_at_a_mark_hides_nothing),
 		TEST(test_a_place_taken_meanwhile_is_left_alone),
 		TEST(test_no_frame_is_handed_out_twice),
+		TEST(test_W3_who_begins_a_block_when_few_are_empty_says_so),
+		TEST(test_W3_a_block_is_counted_once_whoever_comes_first),
+		TEST(test_W3_empty_blocks_are_counted_exactly),
 	};
 
 	return cmocka_run_group_tests_name("blocks", tests, NULL, NULL);

@@ -307,6 +307,23 @@ static void blocker_row(struct parse *p, struct answer_plan *plan)
 	plan->blockers++;
 }
 
+static void background_row(struct parse *p)
+{
+	struct answer_background *b = &p->a->background;
+
+	TAKE_TEXT(p, 0, b->state);
+	b->runs_free = take_number(p, 1);
+	b->runs_wanted = take_number(p, 2);
+	b->blockers = take_number(p, 3);
+	b->steps = take_number(p, 4);
+	b->in_vain = take_number(p, 5);
+	b->runs = take_number(p, 6);
+	b->moved_bytes = take_number(p, 7);
+	b->given_back_bytes = take_number(p, 8);
+	b->worked_ns = take_number(p, 9);
+	b->wakeups = take_number(p, 10);
+}
+
 /* What belongs to the plan before it. */
 static int plan_part(struct parse *p, bool blocker)
 {
@@ -355,6 +372,8 @@ static int row(struct parse *p, const char *key)
 		if (a->plans == ANSWER_PLANS)
 			return fail(p, "line %zu: too many plans", p->line);
 		plan_row(p);
+	} else if (!strcmp(key, "background")) {
+		background_row(p);
 	} else if (!strcmp(key, "stays")) {
 		error = plan_part(p, false);
 	} else if (!strcmp(key, "blocker")) {

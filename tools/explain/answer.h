@@ -68,6 +68,13 @@ struct answer_plan {
 	struct answer_blocker blocker[ANSWER_BLOCKERS];
 };
 
+/* What works in the background. */
+struct answer_background {
+	char state[96]; /* "": nothing does, or did */
+	uint64_t runs_free, runs_wanted, blockers, steps, in_vain, runs;
+	uint64_t moved_bytes, given_back_bytes, worked_ns, wakeups;
+};
+
 struct answer {
 	uint64_t process;
 	char program[256], version[64];
@@ -82,7 +89,8 @@ struct answer {
 	uint64_t blocks, per, looked; /* of the arena; blocks a cell */
 	struct answer_cell cell[ANSWER_CELLS];
 	struct answer_plan plan[ANSWER_PLANS]; /* the newest first */
-	size_t dropped;			       /* rows without room here */
+	struct answer_background background;
+	size_t dropped; /* rows without room here */
 };
 
 /*

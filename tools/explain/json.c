@@ -121,15 +121,28 @@ static json_t *plans(const struct answer *a)
 	return list;
 }
 
+static json_t *background(const struct answer_background *b)
+{
+	if (!*b->state)
+		return json_null();
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "state",
+			 b->state, "runs_free", INT(b->runs_free), "runs_wanted",
+			 INT(b->runs_wanted), "blockers", INT(b->blockers), "steps", INT(b->steps),
+			 "in_vain", INT(b->in_vain), "runs", INT(b->runs), "bytes_moved",
+			 INT(b->moved_bytes), "bytes_given_back", INT(b->given_back_bytes),
+			 "seconds", 1e-9 * (double)b->worked_ns, "wakeups", INT(b->wakeups));
+}
+
 int show_json(const struct answer *a)
 {
 	json_t *o = json_pack(
-		"{s:s, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "schema",
+		"{s:s, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "schema",
 		"quire-explain-1", "process", INT(a->process), "program", a->program, "version",
 		a->version, "state", numbers(a->state, a->states), "counters",
 		numbers(a->counter, a->counters), "not_moved", reasons(a->reason, a->reasons),
 		"owners", owners(a), "holds", holds(a), "heat", heat(a), "plans", plans(a),
-		"not_listed", numbers(a->left, a->lefts), "lines_left_out", INT(a->dropped));
+		"background", background(&a->background), "not_listed", numbers(a->left, a->lefts),
+		"lines_left_out", INT(a->dropped));
 	int error = -ENOMEM;
 
 	if (o && !json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) &&

@@ -284,6 +284,23 @@ static void plan(const struct term *t, const struct answer_plan *p)
 	}
 }
 
+static void background(const struct term *t, const struct answer_background *b)
+{
+	char n[TEXT], m[TEXT], size[TEXT], back[TEXT], took[TEXT];
+
+	if (!*b->state)
+		return;
+	printf("%-16s %s; %s runs free", "background", plain(t, b->state),
+	       text_count(n, b->runs_free));
+	if (b->runs_wanted)
+		printf(" of %s wanted", text_count(n, b->runs_wanted));
+	if (b->blockers)
+		printf(", %s pages in the way", text_count(n, b->blockers));
+	printf("\n%-16s %13s  steps: %s runs, %s moved, %s given back, in %s\n", "",
+	       text_count(n, b->steps), text_count(m, b->runs), text_size(size, b->moved_bytes),
+	       text_size(back, b->given_back_bytes), text_duration(took, seconds(b->worked_ns)));
+}
+
 static void left(const struct answer *a)
 {
 	char n[TEXT];
@@ -305,5 +322,6 @@ void show_text(const struct term *t, const struct answer *a)
 	counters(t, a);
 	for (size_t i = 0; i < a->plans; i++)
 		plan(t, &a->plan[i]);
+	background(t, &a->background);
 	left(a);
 }
