@@ -51,15 +51,15 @@ need_boot() {
 # hash FILE... : one word that changes when any of them does
 hash() { cat -- "$@" | sha256sum | cut -c1-16; }
 
-# flavour --vanilla|--patched [--debug] : set FLAVOUR and DEBUG
+# flavour --vanilla|--patched [--debug|--kcsan] : set FLAVOUR and CHECKS, "", -debug or -kcsan
 flavour() {
-	FLAVOUR=patched DEBUG=
+	FLAVOUR=patched CHECKS=
 	for a in "$@"; do
 		case $a in
 		--vanilla) FLAVOUR=vanilla ;;
 		--patched) FLAVOUR=patched ;;
-		--debug) DEBUG=-debug ;;
+		--debug | --kcsan) CHECKS=-${a#--} ;;
 		esac
 	done
-	KERNEL=$OUT/$FLAVOUR$DEBUG/arch/x86/boot/bzImage
+	KERNEL=$OUT/$FLAVOUR$CHECKS/arch/x86/boot/bzImage
 }

@@ -44,6 +44,8 @@ struct tfo_object {
 	unsigned long nr;
 	struct folio **pages;
 	unsigned long *resting;
+	unsigned long *cut;		/* truncated: they read as zeroes */
+	u8 *attempts;			/* by page; stats_lock */
 	unsigned int tries;
 	struct folio *held;
 	struct shmem_owner_ops ops;
@@ -55,6 +57,13 @@ struct tfo_object {
 };
 
 atomic64_t tfo_clock;
+
+/*
+ * Is putback() to come? An attempt that was under way when the object was
+ * registered may end with one, and one that was when it was unregistered does
+ * not end with any.
+ */
+enum { TFO_NO_ATTEMPT, TFO_ATTEMPT, TFO_MAYBE_ATTEMPT };
 
 /* What one migration asks for destinations with. */
 struct tfo_target {
@@ -138,20 +147,11 @@ static int tfo_move(struct tfo_object *obj, struct address_space *mapping,
 	return rc;
 }
 
-static int tfo_migrate_folio(struct address_space *mapping, struct folio *dst,
-			     struct folio *src, enum migrate_mode mode,
-			     void *private)
+static int tfo_behave(struct tfo_object *obj, struct address_space *mapping,
+		      struct folio *dst, struct folio *src,
+		      enum migrate_mode mode)
 {
-	struct tfo_object *obj = private;
 	int rc;
-
-	tfo_count(obj, &obj->stats.calls[mode]);
-	obj->stats.migrated_at = atomic64_inc_return(&tfo_clock);
-	if (!folio_test_locked(src) || !folio_test_locked(dst) ||
-	    folio_mapped(src) || folio_test_writeback(src) ||
-	    folio_ref_count(dst) != 1 || dst->mapping || dst->private ||
-	    src->mapping != mapping || folio_nr_pages(dst) != folio_nr_pages(src))
-		tfo_count(obj, &obj->stats.violations);
 
 	switch (READ_ONCE(obj->behaviour)) {
 	case TFO_AGAIN:
@@ -191,6 +191,35 @@ static int tfo_migrate_folio(struct address_space *mapping, struct folio *dst,
 	return rc;
 }
 
+static int tfo_migrate_folio(struct address_space *mapping, struct folio *dst,
+			     struct folio *src, enum migrate_mode mode,
+			     void *private)
+{
+	struct tfo_object *obj = private;
+	pgoff_t index = src->index;
+	int rc;
+
+	/* Whoever looks at pages by number can have @dst for a moment, too. */
+	spin_lock_irq(&obj->stats_lock);
+	obj->stats.calls[mode]++;
+	obj->stats.migrated_at = atomic64_inc_return(&tfo_clock);
+	if (!folio_test_locked(src) || !folio_test_locked(dst) ||
+	    folio_mapped(src) || folio_test_writeback(src) ||
+	    !folio_ref_count(dst) || dst->mapping || dst->private ||
+	    src->mapping != mapping || index >= obj->nr ||
+	    folio_nr_pages(dst) != folio_nr_pages(src))
+		obj->stats.violations++;
+	spin_unlock_irq(&obj->stats_lock);
+
+	rc = tfo_behave(obj, mapping, dst, src, mode);
+
+	spin_lock_irq(&obj->stats_lock);
+	/* Whatever rc says. */
+	obj->attempts[index] = dst->mapping ? TFO_NO_ATTEMPT : TFO_ATTEMPT;
+	spin_unlock_irq(&obj->stats_lock);
+	return rc;
+}
+
 /* Its other ops. */
 
 static int tfo_isolate(struct address_space *mapping, struct folio *folio,
@@ -218,9 +247,13 @@ static void tfo_putback(struct address_space *mapping, struct folio *folio,
 {
 	struct tfo_object *obj = private;
 
-	tfo_count(obj, &obj->stats.putbacks);
-	if (!folio_test_locked(folio) || folio->mapping != mapping)
-		tfo_count(obj, &obj->stats.violations);
+	spin_lock_irq(&obj->stats_lock);
+	obj->stats.putbacks++;
+	if (!folio_test_locked(folio) || folio->mapping != mapping ||
+	    obj->attempts[folio->index] == TFO_NO_ATTEMPT)
+		obj->stats.violations++;
+	obj->attempts[folio->index] = TFO_NO_ATTEMPT;
+	spin_unlock_irq(&obj->stats_lock);
 }
 
 static void tfo_batch_begin(struct address_space *mapping, pgoff_t first,
@@ -337,6 +370,18 @@ static const struct mmu_notifier_ops tfo_notifier_ops = {
 
 /* Commands. */
 
+static void tfo_free_tables(struct tfo_object *obj)
+{
+	bitmap_free(obj->resting);
+	bitmap_free(obj->cut);
+	kvfree(obj->attempts);
+	kvfree(obj->pages);
+	obj->resting = NULL;
+	obj->cut = NULL;
+	obj->attempts = NULL;
+	obj->pages = NULL;
+}
+
 static int tfo_create(struct tfo_object *obj, struct tfo_args *args)
 {
 	loff_t size = (loff_t)args->count << PAGE_SHIFT;
@@ -354,7 +399,10 @@ static int tfo_create(struct tfo_object *obj, struct tfo_args *args)
 		return PTR_ERR(file);
 	obj->pages = kvcalloc(args->count, sizeof(*obj->pages), GFP_KERNEL);
 	obj->resting = bitmap_zalloc(args->count, GFP_KERNEL);
-	if (!obj->pages || !obj->resting) {
+	obj->cut = bitmap_zalloc(args->count, GFP_KERNEL);
+	obj->attempts = kvzalloc(args->count, GFP_KERNEL);
+	if (!obj->pages || !obj->resting || !obj->cut || !obj->attempts) {
+		tfo_free_tables(obj);
 		fput(file);
 		return -ENOMEM;
 	}
@@ -399,7 +447,7 @@ static unsigned long tfo_verify(struct tfo_object *obj, unsigned long first,
 		mutex_unlock(&obj->lock);
 		p = kmap_local_folio(folio, offset_in_folio(folio, i << PAGE_SHIFT));
 		for (w = 0; w < PAGE_SIZE / sizeof(*p); w++)
-			if (p[w] != tfo_word(i, w))
+			if (p[w] != (test_bit(i, obj->cut) ? 0 : tfo_word(i, w)))
 				break;
 		wrong += w < PAGE_SIZE / sizeof(*p);
 		kunmap_local(p);
@@ -564,7 +612,8 @@ static int tfo_folio_command(struct tfo_object *obj, unsigned int cmd,
 		break;
 	case TFO_SPLIT:
 		folio_lock(folio);
-		args->result = split_folio(folio);
+		args->result = folio_test_large(folio) ? split_folio(folio) :
+							 -EINVAL;
 		folio_unlock(folio);
 		break;
 	case TFO_MOVE:
@@ -587,6 +636,20 @@ static int tfo_folio_command(struct tfo_object *obj, unsigned int cmd,
 	}
 	folio_put(folio);
 	return err;
+}
+
+/* How many attempts are under way; from now on they are @to. */
+static unsigned long tfo_attempts(struct tfo_object *obj, u8 to)
+{
+	unsigned long i, n = 0;
+
+	spin_lock_irq(&obj->stats_lock);
+	for (i = 0; i < obj->nr; i++) {
+		n += obj->attempts[i] == TFO_ATTEMPT;
+		obj->attempts[i] = to;
+	}
+	spin_unlock_irq(&obj->stats_lock);
+	return n;
 }
 
 static int tfo_register(struct tfo_object *obj, struct tfo_args *args)
@@ -702,6 +765,8 @@ static int tfo_command(struct tfo_object *obj, unsigned int cmd,
 		return 0;
 	case TFO_NOTIFIER:
 		return tfo_notify(obj);
+	case TFO_CYCLE:
+		return tfp_cycle(args);
 	case TFO_OWN:
 	case TFO_DISOWN:
 	case TFO_OWNED:
@@ -718,10 +783,14 @@ static int tfo_command(struct tfo_object *obj, unsigned int cmd,
 		return -EINVAL;
 	switch (cmd) {
 	case TFO_REGISTER:
+		tfo_attempts(obj, TFO_MAYBE_ATTEMPT);
 		args->result = tfo_register(obj, args);
 		return 0;
 	case TFO_UNREGISTER:
 		args->result = shmem_owner_unregister(obj->file);
+		return 0;
+	case TFO_ATTEMPTS:
+		args->value = tfo_attempts(obj, TFO_NO_ATTEMPT);
 		return 0;
 	case TFO_CHANGE_OPS:
 		obj->ops.migrate_folio = tfo_wrong_op;
@@ -774,8 +843,11 @@ static int tfo_command(struct tfo_object *obj, unsigned int cmd,
 	case TFO_CONTIG:
 		return tfo_contig(obj, args);
 	case TFO_TRUNCATE:
+		if (args->index > obj->nr || args->count > obj->nr - args->index)
+			return -EINVAL;
 		shmem_truncate_range(file_inode(obj->file), start, start +
 				     ((loff_t)args->count << PAGE_SHIFT) - 1);
+		bitmap_set(obj->cut, args->index, args->count);
 		return 0;
 	default:
 		return -ENOTTY;
@@ -842,8 +914,7 @@ static int tfo_release(struct inode *inode, struct file *filp)
 	}
 	folio_owner_unregister(obj->content);
 	folio_owner_unregister(obj->frame);
-	bitmap_free(obj->resting);
-	kvfree(obj->pages);
+	tfo_free_tables(obj);
 	kfree(obj);
 	return 0;
 }

@@ -55,6 +55,7 @@ struct tfo_stats {
 #define TFO_GO		_IO('F', 0x25)	/* let it go on */
 #define TFO_CHANGE_OPS	_IO('F', 0x26)	/* write to the table after the fact */
 #define TFO_STATS	_IO('F', 0x27)	/* struct tfo_stats, and reset it */
+#define TFO_ATTEMPTS	_IO('F', 0x28)	/* value: that have not ended; forget them */
 
 /* its pages */
 #define TFO_PIN		_IO('F', 0x30)	/* index, count: the owner's pin */
@@ -79,6 +80,9 @@ struct tfo_stats {
 #define TFO_USE		_IO('F', 0x43)	/* references, lock, dirty, writeback */
 #define TFO_SPLIT	_IO('F', 0x44)
 #define TFO_DRAIN	_IO('F', 0x46)	/* the per-CPU batches of the LRU */
+#define TFO_CYCLE	_IO('F', 0x47)	/* count: uses of folios of a pool that owns
+					 * them, index: how to begin; value: wrong
+					 */
 #define TFO_MOVE	_IO('F', 0x45)	/* addr, mode: migrate that one folio */
 
 /* flags of TFO_CREATE */

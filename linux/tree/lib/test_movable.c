@@ -125,10 +125,12 @@ static int tm_do_isolate(struct page *page, isolate_mode_t mode)
 	tm_expect(pool, PageLocked(page) && !PageIsolated(page) &&
 		  slot->page == page &&
 		  page_ref_count(page) >= 2 + !!slot->held);
-	if (pool->behaviour == TM_REFUSE)
+	if (pool->behaviour == TM_REFUSE) {
 		rc = -EPERM;
-	else
+	} else {
 		tm_list_del(slot, page);
+		pool->stats.taken++;
+	}
 	spin_unlock(&pool->lock);
 	return rc;
 }
@@ -147,8 +149,7 @@ static int tm_do_migrate(struct page *dst, struct page *src,
 	pool->stats.migrates[mode]++;
 	tm_expect(pool, PageLocked(src) && PageLocked(dst) &&
 		  PageIsolated(src) && !page_mapped(src) &&
-		  slot->page == src && page_ref_count(dst) == 1 &&
-		  !dst->mapping);
+		  slot->page == src && page_ref_count(dst) && !dst->mapping);
 	spin_unlock(&pool->lock);
 
 	switch (behaviour) {
@@ -174,6 +175,7 @@ static int tm_do_migrate(struct page *dst, struct page *src,
 	slot->page = dst;
 	/* It is ours from here on, and so is its lru; that of src is not. */
 	tm_list_add(slot, dst);
+	pool->stats.moved++;
 	spin_unlock(&pool->lock);
 	return 0;
 }
@@ -280,6 +282,8 @@ static void tm_release(struct tm_slot *slot, struct page *page)
 	slot->page = NULL;
 	if (slot->listed)
 		tm_list_del(slot, page);
+	else
+		pool->stats.released++;
 	spin_unlock(&pool->lock);
 	set_page_private(page, 0);
 	unlock_page(page);
@@ -322,7 +326,9 @@ static void tm_free_work(struct work_struct *work)
 		if (!xchg(&pool->slots[i].late, false))
 			continue;
 		tm_free_slot(&pool->slots[i]);
+		spin_lock(&pool->lock);
 		pool->stats.freed_late++;
+		spin_unlock(&pool->lock);
 	}
 }
 
@@ -362,7 +368,6 @@ static int tm_create(struct tm_pool *pool, struct tm_args *args)
 		.migrate = tm_owner_migrate,
 		.putback = tm_owner_putback,
 	};
-	unsigned int i;
 
 	if (pool->slots || !args->count || args->count > 1 << 16)
 		return -EINVAL;
@@ -381,14 +386,13 @@ static int tm_create(struct tm_pool *pool, struct tm_args *args)
 	pool->slots = kvcalloc(args->count, sizeof(*pool->slots), GFP_KERNEL);
 	if (!pool->slots)
 		return -ENOMEM;
-	pool->nr = args->count;
-	for (i = 0; i < pool->nr; i++) {
+	for (; pool->nr < args->count; pool->nr++) {
+		struct tm_slot *slot = &pool->slots[pool->nr];
 		struct page *page = alloc_page(GFP_HIGHUSER_MOVABLE);
-		struct tm_slot *slot = &pool->slots[i];
 
 		if (!page)
 			return -ENOMEM;
-		tm_fill(page, i);
+		tm_fill(page, pool->nr);
 		slot->pool = pool;
 		slot->page = page;
 		set_page_private(page, (unsigned long)slot);
@@ -556,11 +560,15 @@ static int tm_others(struct tm_args *args)
 /* zsmalloc: objects of many sizes, moved while they are freed and made again. */
 static int tm_zsmalloc(struct tm_args *args)
 {
-	struct zs_pool *zs = zs_create_pool("test_movable");
-	unsigned long *handles;
 	unsigned int i, round, nr = args->count;
+	unsigned long *handles;
+	struct zs_pool *zs;
 	int err = -ENOMEM;
+	char name[32];
 
+	/* There can be several at once. */
+	snprintf(name, sizeof(name), "test_movable-%d", task_pid_nr(current));
+	zs = zs_create_pool(name);
 	handles = kvcalloc(nr, sizeof(*handles), GFP_KERNEL);
 	if (!zs || !handles)
 		goto out;

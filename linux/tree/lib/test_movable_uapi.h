@@ -34,6 +34,10 @@ struct tm_stats {
 	__u32 batches_ended;
 	__u32 batch_pages;
 	__u32 freed_late;	/* pages that a worker had to free */
+	__u32 taken;		/* isolate said yes: each ends as one of these, */
+	__u32 moved;		/* migrate answered 0, */
+	__u32 released;		/* freed while isolated, or putback */
+	__u32 pad;
 };
 
 /* a pool, and how it behaves */

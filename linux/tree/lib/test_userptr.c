@@ -124,6 +124,7 @@ static int up_subscribe(struct up_mirror *mirror, struct up_args *args)
 	if (err) {
 		kvfree(mirror->pages);
 		mirror->pages = NULL;
+		mirror->nr = 0;
 		return err;
 	}
 	mirror->subscribed = true;

@@ -130,6 +130,16 @@ static inline const struct folio_owner_ops *folio_owner_ops(struct folio *folio)
 	return NULL;
 }
 
+static inline int folio_owner_revive(struct folio *folio)
+{
+	return -EINVAL;
+}
+
+static inline bool folio_is_owned(const struct folio *folio)
+{
+	return false;
+}
+
 static inline bool folio_owner_free(struct folio *folio)
 {
 	return false;

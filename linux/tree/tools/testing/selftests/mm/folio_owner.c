@@ -180,6 +180,54 @@ static int test_H_E6_parts_keep_owner(void)
 	return 0;
 }
 
+/* A collapse copies the content and frees what it was in: not what is owned. */
+static int test_H_E6_collapse_leaves_owned_parts(void)
+{
+	int fd = device(), i;
+	char *p = anonymous(HUGE);
+	struct tfo_args a;
+
+	a = TELL(fd, TFO_OWN, ADDR(p));
+	if (a.count != 512)
+		return SKIP;
+	CHECK_EQ(a.result, 0);
+	CHECK_EQ(TELL(fd, TFO_SPLIT, ADDR(p)).result, 0);
+	for (i = 0; i < 512; i++)
+		if (i != 9)
+			CHECK_EQ(TELL(fd, TFO_DISOWN, ADDR(p + i * PAGE)).result, 0);
+	CHECK_EQ(madvise(p, HUGE, MADV_COLLAPSE), -1);
+	CHECK_EQ(errno, EAGAIN);
+	a = TELL(fd, TFO_OWNED, ADDR(p + 9 * PAGE));
+	CHECK_EQ(a.value, 1);
+	CHECK_EQ(a.count, 1);
+	CHECK_EQ(TELL(fd, TFO_DISOWN, ADDR(p + 9 * PAGE)).result, 0);
+	CHECK_EQ(madvise(p, HUGE, MADV_COLLAPSE), 0);
+	CHECK_EQ(TELL(fd, TFO_OWNED, ADDR(p + 9 * PAGE)).count, 512);
+	munmap(p, HUGE);
+	CHECK_EQ(stats(fd).freed[0], 0);
+	return 0;
+}
+
+static int test_H_E6_collapse_of_a_file_leaves_owned_parts(void)
+{
+	int fd = object(512);
+	char *p = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
+
+	p += -(unsigned long)p % HUGE;
+	CHECK(mmap(p, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		   0) == p);
+	CHECK_EQ(TELL(fd, TFO_OWN, .index = 9).result, 0);
+	CHECK_EQ(madvise(p, HUGE, MADV_COLLAPSE), -1);
+	CHECK_EQ(errno, EAGAIN);
+	CHECK_EQ(TELL(fd, TFO_OWNED, .index = 9).value, 1);
+	CHECK_EQ(TELL(fd, TFO_DISOWN, .index = 9).result, 0);
+	CHECK_EQ(madvise(p, HUGE, MADV_COLLAPSE), 0);
+	CHECK_EQ(TELL(fd, TFO_PFN, .index = 9).count, 512);
+	CHECK_EQ(wrong(fd), 0);
+	return 0;
+}
+
 static int test_H_E6_large_folio_moves_whole(void)
 {
 	int fd = device();
@@ -232,6 +280,8 @@ static const struct test tests[] = {
 	TEST(test_H_E4_owned_frame_stays),
 	TEST(test_H_E4_failed_migration_leaves_owner),
 	TEST(test_H_E6_parts_keep_owner),
+	TEST(test_H_E6_collapse_leaves_owned_parts),
+	TEST(test_H_E6_collapse_of_a_file_leaves_owned_parts),
 	TEST(test_H_E6_large_folio_moves_whole),
 	TEST(test_H_E8_owner_goes_first),
 	{ 0 }

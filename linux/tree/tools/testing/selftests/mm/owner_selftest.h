@@ -2,8 +2,9 @@
 /*
  * What the selftests of owners share: checks, the devices of a test, main().
  *
- * A test is a function that returns 0 or SKIP and leaves at the first CHECK
- * that does not hold. It is named after the requirement that it checks. What
+ * A test is a function that returns 0 or SKIP (and says in why[] what is
+ * missing, if it is not a huge page) and leaves at the first CHECK that does not
+ * hold. It is named after the requirement that it checks. What
  * needs a hook of ours is skipped on a kernel without; with --control it is run
  * there all the same, and reported good if it fails: that shows that it can.
  * What is marked KERNEL is about the kernel as it is and must pass on both.
@@ -27,10 +28,15 @@
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 #define PAGE	4096UL
 #define HUGE	(512 * PAGE)
 #define SKIP	77
+
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 enum { ASYNC, SYNC_LIGHT, SYNC };
 
@@ -108,6 +114,13 @@ static inline long read_vmstat(const char *name)
 	return found;
 }
 
+/* One command; if it says an errno, that is in .result. */
+#define DO(fd, cmd, type, ...) ({					\
+	struct type args_ = { __VA_ARGS__ };				\
+	if (ioctl(fd, cmd, &args_) < 0)					\
+		args_.result = -errno;					\
+	args_; })
+
 struct test {
 	const char *name;
 	int (*run)(void);
@@ -150,7 +163,9 @@ static inline int run_tests(int argc, char **argv, const struct test *tests,
 		why[0] = 0;
 		rc = run_test(tests[i].run);
 		if (rc == SKIP) {
-			printf("ok %u %s # SKIP no huge page\n", n, tests[i].name);
+			printf("ok %u %s # SKIP %s\n", n, tests[i].name,
+			       why[0] ? why : "no huge page");
+			why[0] = 0;
 		} else if (fails) {
 			printf("%s %u control: %s fails here\n",
 			       rc ? "ok" : "not ok", n, tests[i].name);
