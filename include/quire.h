@@ -7,6 +7,7 @@
 #ifndef QUIRE_H
 #define QUIRE_H
 
+#include <quire/background.h>
 #include <quire/base.h>
 #include <quire/extent.h>
 #include <quire/fence.h>

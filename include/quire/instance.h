@@ -64,8 +64,9 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_create(const struct quire_options *options
 /*
  * Ends a quire and gives its memory back. Each folio still alive gets its owner's free op, once,
  * with QUIRE_FREE_DESTROY; owners go too. No other call on this quire may be running or follow.
+ * What works in the background is stopped first.
  * -EBUSY    a pin is held, an extent or a plan is alive, something moves, or it is served
- * -EDEADLK  inside of an op
+ * -EDEADLK  inside of an op, or of a policy
  * Nothing was changed then. Pins of threads that are gone do not count: nobody could release them.
  * destroy(NULL) is 0.
  */
@@ -128,6 +129,7 @@ QUIRE_EXPORT int64_t quire_give_back(struct quire *quire, uint64_t bytes);
 	X(op_frame_put, "calls of frame_put ops")                                                  \
 	X(given_back_bytes, "bytes given back to the system")                                      \
 	X(extents, "extents handed out")                                                           \
+	X(no_place, "times that no place was found for a folio of an order above 0")               \
 	X(collapsed_bytes, "bytes of small pages that became 2 MiB pages")
 
 struct quire_stats {

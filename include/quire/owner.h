@@ -69,6 +69,23 @@ QUIRE_EXPORT QUIRE_MUST_USE int quire_frames_take(struct quire_owner *owner, uns
 QUIRE_EXPORT int quire_frames_give(struct quire_owner *owner, unsigned order,
 				   struct quire_frame frame);
 
+/* What moving has cost an owner's users, whoever moved: plans, the background, moves by hand. */
+struct quire_owner_stalls {
+	size_t size;
+	uint64_t folios, bytes; /* moved */
+	/* Its migrate op, in which it may keep its users from working. */
+	uint64_t ops, op_ns, longest_op_ns;
+	/*
+	 * Its folios were closed so often, some 64 frames at a time: a pin that comes just then
+	 * waits until they are copied. Readers do not wait.
+	 */
+	uint64_t closed, closed_ns, longest_closed_ns;
+};
+
+/* Fills *stalls as far as its size goes. -EINVAL: NULL, or a size of 0; -ENXIO: after fork(). */
+QUIRE_EXPORT int quire_owner_stalls(const struct quire_owner *owner,
+				    struct quire_owner_stalls *stalls);
+
 QUIRE_EXPORT const char *quire_owner_name(const struct quire_owner *owner);
 QUIRE_EXPORT void *quire_owner_arg(const struct quire_owner *owner);
 QUIRE_EXPORT struct quire *quire_owner_quire(const struct quire_owner *owner);

@@ -73,6 +73,7 @@ void quire_fence_signal(struct quire_fence *fence)
 	if (old & FENCE_WAITERS)
 		os_futex_wake_all(&fence->state);
 	instance_signal(fence->quire);
+	notice_of(fence->quire, fence);
 }
 
 bool quire_fence_signaled(const struct quire_fence *fence)

@@ -6,6 +6,7 @@
 #include "core/instance.h"
 
 #include "os/os.h"
+#include "os/socket.h"
 #include "util/mem.h"
 
 #include <errno.h>
@@ -153,6 +154,7 @@ int quire_create(const struct quire_options *options, struct quire **quire)
 		return -ENOMEM;
 	q->options = o;
 	q->refs = 1;
+	q->notice_event = -1;
 	for (i = 0; i < quire_layer_count; i++) {
 		error = quire_layers[i]->init(q);
 		if (error)
@@ -168,20 +170,50 @@ undo:
 	return error;
 }
 
+static int layers_pause(struct quire *q, unsigned *n)
+{
+	int error = 0;
+
+	for (*n = 0; *n < quire_layer_count && !error; *n += !error)
+		error = quire_layers[*n]->pause ? quire_layers[*n]->pause(q) : 0;
+	return error;
+}
+
+static int layers_busy(struct quire *q)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < quire_layer_count && !error; i++)
+		error = quire_layers[i]->busy ? quire_layers[i]->busy(q) : 0;
+	if (!error &&
+	    (load_acquire(&q->ops) || load_acquire(&q->plans) || load_acquire(&q->servers)))
+		error = -EBUSY;
+	return error;
+}
+
+/* 0: nothing is under way, and nothing begins by itself. */
+static int come_to_rest(struct quire *q)
+{
+	unsigned n;
+	int error = layers_pause(q, &n);
+
+	if (!error)
+		error = layers_busy(q);
+	while (error && n-- > 0)
+		if (quire_layers[n]->resume)
+			quire_layers[n]->resume(q);
+	return error;
+}
+
 int quire_destroy(struct quire *q)
 {
 	int error;
 
 	if (!q)
 		return 0;
-	for (unsigned i = 0; !q->forked && i < quire_layer_count; i++) {
-		error = quire_layers[i]->busy ? quire_layers[i]->busy(q) : 0;
-		if (error)
-			return error;
-	}
-	if (!q->forked &&
-	    (load_acquire(&q->ops) || load_acquire(&q->plans) || load_acquire(&q->servers)))
-		return -EBUSY;
+	error = q->forked ? 0 : come_to_rest(q);
+	if (error)
+		return error;
 	instances_remove(q);
 	layers_finish(q, quire_layer_count);
 	instance_put(q);
@@ -237,6 +269,27 @@ void instance_wait(struct quire *q, uint32_t *seen, uint64_t ns)
 		os_futex_wait(&q->event, *seen, ns);
 	fetch_sub(&q->event_waiters, 1u);
 	*seen = load_acquire(&q->event);
+}
+
+void instance_notice(struct quire *q, uint32_t what)
+{
+	/* Counted first: who takes notice_event away waits until nobody is in here. */
+	fetch_add(&q->noticing, 1u);
+	what &= __atomic_fetch_and(&q->listens, ~what, __ATOMIC_SEQ_CST);
+	if (what) {
+		__atomic_fetch_or(&q->noticed, what, __ATOMIC_SEQ_CST);
+		fetch_add(&q->notices, 1u);
+		os_futex_wake_all(&q->notices);
+		if (q->notice_event >= 0)
+			os_event_raise(q->notice_event);
+	}
+	fetch_sub(&q->noticing, 1u);
+}
+
+void instance_notice_of(struct quire *q, const void *what)
+{
+	if (load_relaxed(&q->watched) & watch_bit(what))
+		notice(q, NOTICE_UNBLOCKED);
 }
 
 _Static_assert(QUIRE_REASON_COUNT <= QUIRE_REASON_ROOM, "more reasons than the ABI has room for");

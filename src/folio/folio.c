@@ -95,6 +95,10 @@ static int place(struct quire *q, const struct quire_folio_args *args, struct qu
 	if (error != full)
 		return error;
 	SYNC_POINT("create:full", q);
+	if (args->order) {
+		count(q, no_place, 1);
+		notice(q, NOTICE_FAILED);
+	}
 	for (;;) {
 		seen = load_acquire(&q->event);
 		(void)quire_reclaim(q);
@@ -240,6 +244,43 @@ struct quire_folio *folio_get_at(struct quire *q, struct quire_frame frame)
 
 static void reclaim_unless_busy(struct quire *q);
 
+/* It is due to reclaim; or every folio that goes is told. */
+static __attribute__((noinline)) void retired_some(struct quire *q, const struct quire_folio *folio)
+{
+	struct folios *folios = q->folios;
+	uint64_t frames, at = load_relaxed(&q->freed_at);
+
+	if (at) {
+		frames = 1ull << word_order(load_relaxed(&folio->word_));
+		if (fetch_add(&q->freed_frames, frames) + frames >= at)
+			notice(q, NOTICE_FREED);
+		notice_of(q, folio);
+	}
+	if (load_relaxed(&folios->fresh_count) >= load_relaxed(&folios->reclaim_due))
+		reclaim_unless_busy(q);
+}
+
+void folios_tell_freed(struct quire *q, uint64_t frames)
+{
+	struct folios *folios = q->folios;
+
+	pthread_mutex_lock(&folios->reclaim_lock);
+	__atomic_store_n(&q->freed_frames, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&q->freed_at, frames, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&folios->reclaim_at, frames ? 0 : folios->reclaim_due, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&folios->reclaim_lock);
+}
+
+/*
+ * Under the lock. While folios that go are told, every one of them is to pass by retired_some().
+ */
+static void reclaim_next(struct quire *q, uint32_t due)
+{
+	store_relaxed(&q->folios->reclaim_due, due);
+	if (!load_relaxed(&q->freed_at))
+		store_relaxed(&q->folios->reclaim_at, due);
+}
+
 static void retire(struct quire *q, struct quire_folio *folio)
 {
 	struct folios *folios = q->folios;
@@ -249,8 +290,9 @@ static void retire(struct quire *q, struct quire_folio *folio)
 		store_relaxed(&folio->link_, (void *)head);
 	while (!compare_exchange(&folios->fresh, &head, folio));
 	SYNC_POINT("retire:queued", folio);
-	if (fetch_add(&folios->fresh_count, 1u) + 1 >= load_relaxed(&folios->reclaim_at))
-		reclaim_unless_busy(q);
+	if (fetch_add(&folios->fresh_count, 1u) + 1 >=
+	    __atomic_load_n(&folios->reclaim_at, __ATOMIC_SEQ_CST))
+		retired_some(q, folio);
 }
 
 /* The count is 0: nobody else can change that, so this runs once. */
@@ -499,9 +541,8 @@ static void reclaim_locked(struct quire *q, struct returns *returns)
 	}
 	hazards_finish(&h);
 	/* Looking at what is held again costs no put more than a look at four of them. */
-	store_relaxed(&folios->reclaim_at, folios->held_count / 4 > RECLAIM_EVERY
-						   ? (uint32_t)(folios->held_count / 4)
-						   : RECLAIM_EVERY);
+	reclaim_next(q, folios->held_count / 4 > RECLAIM_EVERY ? (uint32_t)(folios->held_count / 4)
+							       : RECLAIM_EVERY);
 }
 
 /*
@@ -671,7 +712,7 @@ static int folios_init(struct quire *q)
 	folios = mem_zalloc(1, sizeof(*folios));
 	if (!folios)
 		return -ENOMEM;
-	folios->reclaim_at = RECLAIM_EVERY;
+	folios->reclaim_at = folios->reclaim_due = RECLAIM_EVERY;
 	folios->nobody.quire = q;
 	folios->nobody.head.base = node_base(q->node);
 	memcpy(folios->nobody.name, "nobody", sizeof("nobody"));

@@ -47,8 +47,9 @@ struct quire_owner {
 	struct quire_owner_ops ops; /* as registered, shorter tables filled with NULL */
 	void *arg;
 	bool has_ops;
-	uint16_t number; /* as a lender of frames, lend.c; 0: it is none */
-	uint32_t life;	 /* atomic, futex: see above */
+	struct quire_owner_stalls stalls; /* atomic; no size in it */
+	uint16_t number;		  /* as a lender of frames, lend.c; 0: it is none */
+	uint32_t life;			  /* atomic, futex: see above */
 	/* atomic: folios, named pins and lent places that need it, and 1 until it is destroyed */
 	uint64_t folios;
 	struct quire_owner *next;
@@ -95,7 +96,9 @@ struct folios {
 
 	struct quire_folio *fresh; /* atomic stack: just retired */
 	uint32_t fresh_count; /* atomic, about: retirements since the last attempt to reclaim */
-	uint32_t reclaim_at;  /* atomic: at so many of them the next attempt is due */
+	/* atomic: at so many of them a put looks closer: reclaim_due, or 0 where all are told */
+	uint32_t reclaim_at;
+	uint32_t reclaim_due; /* atomic: at so many of them the next attempt is due */
 	/* Under reclaim_lock: */
 	struct quire_folio *waiting; /* retired before `target` */
 	struct quire_folio *held;    /* retired, out of readers' sight, pinned */
@@ -238,6 +241,12 @@ void pin_look(const struct quire_pin *pin, struct pin_look *look);
 uint64_t pins_gone(struct quire *q);
 void pins_forget(struct quire *q);
 
+/*
+ * From now on every folio that goes is told: by notice_of(), and NOTICE_FREED once they had so many
+ * frames. 0: no longer. Costs a put nothing while it is off, by the comparison it makes anyway.
+ */
+void folios_tell_freed(struct quire *q, uint64_t frames);
+
 /* Hands a filled limbo over; it is freed with its places once its readers have left. */
 void folios_limbo(struct quire *q, struct limbo *limbo);
 /* Reclaims, and waits for readers until the deadline (os_clock_ns): true if nothing is in limbo. */
@@ -287,6 +296,11 @@ int owner_frame_at(struct quire_owner *owner, unsigned order, struct quire_frame
 /* No folio is in that place, its tag is 0, no reader sees it. No lock is held. */
 void owner_frame_back(struct quire_owner *owner, unsigned order, struct quire_frame frame);
 
+/* For quire_owner_stalls(). */
+void owner_note_op(struct quire_owner *owner, uint64_t ns);
+void owner_note_closed(struct quire_owner *owner, uint64_t ns);
+void owner_note_moved(struct quire_owner *owner, uint64_t folios, uint64_t bytes);
+
 /* Calls of ops, the only ones. All but free: between enter and leave. */
 int owner_isolate(struct quire_folio *folio, enum quire_mode mode);
 int owner_migrate(struct quire_owner *owner, struct quire_batch *batch, struct quire_folio *first);
@@ -298,9 +312,9 @@ void owner_call_frame_put(struct quire_owner *owner, unsigned order, struct quir
 /*
  * News for movers that wait, unless they come out of an op of a mover: an owner that drops its pins
  * in each try and takes them again would otherwise be tried again at once, for ever (contract
- * H-C1). Movers look again by themselves.
+ * H-C1). Movers look again by themselves. Returns whether it was news.
  */
-void movers_event(struct quire *q);
+bool movers_event(struct quire *q);
 
 /* 0, or -EDEADLK in an op, -EDEADLK in a read section, -ENXIO after fork, -ENOMEM. */
 int may_move(struct quire *q);

@@ -141,8 +141,10 @@ int quire_frames_give(struct quire_owner *owner, unsigned order, struct quire_fr
 		return -EINVAL;
 	if (owner->quire->forked)
 		return -ENXIO;
-	if (owner->number && !node_give(owner->quire->node, order, owner->number, frame))
+	if (owner->number && !node_give(owner->quire->node, order, owner->number, frame)) {
+		notice(owner->quire, NOTICE_MOVABLE);
 		return 0;
+	}
 	quire_log(owner->quire, QUIRE_LOG_ERROR,
 		  "%s gave back a frame that it has not, or has lent", owner->name);
 	return -EINVAL;

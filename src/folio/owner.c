@@ -219,6 +219,7 @@ int quire_owner_detach(struct quire_owner *owner, uint64_t deadline_ns, struct q
 		/* Its folios need not wait for its fences any more, nor for the detach itself. */
 		instance_signal(owner->quire);
 		instance_event(owner->quire);
+		notice(owner->quire, NOTICE_MOVABLE);
 		return 0;
 	}
 late:
@@ -393,12 +394,69 @@ void owner_call_frame_put(struct quire_owner *owner, unsigned order, struct quir
 		op_end(t);
 }
 
-void movers_event(struct quire *q)
+/* --- stalls --- */
+
+static void note_most(uint64_t *most, uint64_t ns)
+{
+	uint64_t was = load_relaxed(most);
+
+	while (was < ns && !compare_exchange(most, &was, ns))
+		;
+}
+
+void owner_note_op(struct quire_owner *owner, uint64_t ns)
+{
+	add_relaxed(&owner->stalls.ops, 1u);
+	add_relaxed(&owner->stalls.op_ns, ns);
+	note_most(&owner->stalls.longest_op_ns, ns);
+}
+
+void owner_note_closed(struct quire_owner *owner, uint64_t ns)
+{
+	add_relaxed(&owner->stalls.closed, 1u);
+	add_relaxed(&owner->stalls.closed_ns, ns);
+	note_most(&owner->stalls.longest_closed_ns, ns);
+}
+
+void owner_note_moved(struct quire_owner *owner, uint64_t folios, uint64_t bytes)
+{
+	add_relaxed(&owner->stalls.folios, folios);
+	add_relaxed(&owner->stalls.bytes, bytes);
+}
+
+int quire_owner_stalls(const struct quire_owner *owner, struct quire_owner_stalls *stalls)
+{
+	struct quire_owner_stalls s = { .size = sizeof(s) };
+	size_t size;
+
+	if (!owner || !stalls || stalls->size < sizeof(size_t))
+		return -EINVAL;
+	if (owner->quire->forked)
+		return -ENXIO;
+	size = stalls->size;
+#define STALL_COPY(name) s.name = load_relaxed(&owner->stalls.name)
+	STALL_COPY(folios);
+	STALL_COPY(bytes);
+	STALL_COPY(ops);
+	STALL_COPY(op_ns);
+	STALL_COPY(longest_op_ns);
+	STALL_COPY(closed);
+	STALL_COPY(closed_ns);
+	STALL_COPY(longest_closed_ns);
+#undef STALL_COPY
+	memcpy(stalls, &s, size < sizeof(s) ? size : sizeof(s));
+	stalls->size = size;
+	return 0;
+}
+
+bool movers_event(struct quire *q)
 {
 	const struct thread *t = (const struct thread *)(const void *)quire_thread_self_;
 
-	if (!t || !t->in_op || !t->movers)
-		instance_event(q);
+	if (t && t->in_op && t->movers)
+		return false;
+	instance_event(q);
+	return true;
 }
 
 int may_move(struct quire *q)

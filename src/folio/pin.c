@@ -143,6 +143,7 @@ int quire_pin_long_at_(struct quire_folio *folio, struct quire_owner *who, const
 
 void quire_unpin_long(struct quire_pin *pin)
 {
+	struct quire_folio *folio;
 	struct quire *q;
 
 	if (!pin)
@@ -150,13 +151,15 @@ void quire_unpin_long(struct quire_pin *pin)
 	q = pin->owner->quire;
 	if (q->forked)
 		return;
+	folio = pin->folio;
 	long_pin_unlink(q->folios, pin);
 	/* release, by seq_cst: what was stored under the pin is seen by the mover that reads 0 */
-	count_step_add(pin->folio, COUNT_UNPIN_LONG, -COUNT_PIN);
+	count_step_add(folio, COUNT_UNPIN_LONG, -COUNT_PIN);
 	owner_put(pin->owner);
 	fetch_sub(&q->folios->pins, 1u);
 	mem_free(pin);
-	movers_event(q);
+	if (movers_event(q))
+		notice_of(q, folio);
 }
 
 void *quire_pin_address(const struct quire_pin *pin)

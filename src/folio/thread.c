@@ -157,6 +157,7 @@ static void record_take(struct thread *t)
 {
 	store_relaxed(&t->tid, os_thread_id());
 	ops_forget(t);
+	t->background = false;
 	for (unsigned i = 0; i < QUIRE_SHORT_PINS; i++)
 		store_relaxed(&t->met[i].folio, NULL);
 }

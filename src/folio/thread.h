@@ -62,6 +62,7 @@ struct thread {
 	int tid;	     /* atomic */
 	unsigned in_op;	     /* ops of this thread that run now */
 	unsigned movers;     /* moves and plans of this thread that run now */
+	bool background; /* it takes a step in the background: its moves are no news to itself */
 	struct op_run op[OPS_NAMED];
 	struct batch_entry *isolating; /* whose isolate op runs in this thread */
 	unsigned spilled;	       /* its spilled pins; by others only once it is gone */

@@ -14,8 +14,9 @@
 #define USED(s) ((s)&0x3ffu)
 #define FREE(s) (QUIRE_BLOCK_FRAMES - USED(s))
 #define CLAIMED (1u << 10)
-#define PINNED (1u << 11) /* its class; says nothing while the block is empty */
-#define FILLED (1u << 12) /* else it is a hole; set with the first frame that is used */
+#define PINNED (1u << 11)  /* its class; says nothing while the block is empty */
+#define COUNTED (1u << 12) /* nobody has a frame of it, and it is one of those in `empty` */
+#define FILLED (1u << 13)  /* else it is a hole; set with the first frame that is used */
 
 /* Blocks whose states share a cache line. */
 #define LINE_BLOCKS 16u
@@ -83,9 +84,19 @@ static void mark_anew(struct blocks *b, uint32_t i, unsigned list)
 
 /* --- a block --- */
 
-/* Counts n frames as used, or says that it cannot. */
-static bool count_take(struct blocks *b, uint32_t i, uint32_t n, enum block_class class,
-		       bool claimed_too)
+/* One empty block less. */
+static void uncount(struct blocks *b)
+{
+	uint32_t left = fetch_sub(&b->counts->empty, 1u) - 1;
+
+	if (left < load_seq(&b->counts->below))
+		b->counts->low(b->counts->low_arg);
+}
+
+/* count_take() of what may be empty: who begins a block says so. Apart, so that others do not pay.
+ */
+static __attribute__((noinline)) bool count_begin(struct blocks *b, uint32_t i, uint32_t n,
+						  enum block_class class, bool claimed_too)
 {
 	uint32_t s = load_relaxed(&b->state[i]), new;
 
@@ -94,18 +105,66 @@ static bool count_take(struct blocks *b, uint32_t i, uint32_t n, enum block_clas
 			return false;
 		if (b->fill && !(s & FILLED)) /* a hole again since it was looked at */
 			return false;
-		new = (s + n) | FILLED;
+		new = ((s & ~COUNTED) + n) | FILLED;
 		if (!USED(s))
 			new = (new & ~PINNED) | (class == BLOCK_PINNED ? PINNED : 0);
 	} while (!compare_exchange(&b->state[i], &s, new));
+	if (s & COUNTED)
+		uncount(b);
 	SYNC_POINT("frame:counted", NULL);
 	return true;
 }
 
-static void count_give(struct blocks *b, uint32_t i, uint32_t n)
+/* Counts n frames as used, or says that it cannot. */
+static bool count_take(struct blocks *b, uint32_t i, uint32_t n, enum block_class class,
+		       bool claimed_too)
 {
+	uint32_t s = load_relaxed(&b->state[i]);
+
+	do {
+		if (!USED(s))
+			return count_begin(b, i, n, class, claimed_too);
+		if (USED(s) + n > QUIRE_BLOCK_FRAMES || ((s & CLAIMED) && !claimed_too))
+			return false;
+	} while (!compare_exchange(&b->state[i], &s, s + n));
+	SYNC_POINT("frame:counted", NULL);
+	return true;
+}
+
+/* An empty block that is not counted becomes counted, if it is still empty. */
+static void count_empty(struct blocks *b, uint32_t i)
+{
+	uint32_t s = load_seq(&b->state[i]);
+
+	while (!USED(s) && !(s & COUNTED)) {
+		/* Before the flag: whoever clears it finds it counted. */
+		fetch_add(&b->counts->empty, 1u);
+		if (compare_exchange(&b->state[i], &s, s | COUNTED))
+			break;
+		uncount(b);
+	}
+}
+
+/* Nobody has a frame of it any more. */
+static __attribute__((noinline)) void emptied(struct blocks *b, uint32_t i, uint32_t s)
+{
+	mark(b, i, s);
+	/* seq_cst, as the step to empty was: either this sees the watch or its look sees that step.
+	 */
+	if (load_seq(&b->counts->watch) == BLOCKS_WATCH_BOTH)
+		count_empty(b, i);
+}
+
+static inline void count_give(struct blocks *b, uint32_t i, uint32_t n)
+{
+	uint32_t s;
+
 	SYNC_POINT("frame:cleared", NULL);
-	mark(b, i, fetch_sub(&b->state[i], n) - n);
+	s = fetch_sub(&b->state[i], n) - n;
+	if (USED(s))
+		mark(b, i, s);
+	else
+		emptied(b, i, s);
 }
 
 /*
@@ -125,7 +184,9 @@ static int fill(struct blocks *b, uint32_t i, bool claimed_too)
 			return 0;
 		if (USED(s) || ((s & CLAIMED) && !claimed_too))
 			return -EBUSY;
-	} while (!compare_exchange(&b->state[i], &s, s + QUIRE_BLOCK_FRAMES));
+	} while (!compare_exchange(&b->state[i], &s, (s & ~COUNTED) + QUIRE_BLOCK_FRAMES));
+	if (s & COUNTED)
+		uncount(b);
 	SYNC_POINT("frame:filling", NULL);
 	error = b->fill(b->fill_arg, i);
 	/* Before the count: who finds a frame free finds the memory behind it. */
@@ -545,6 +606,22 @@ void blocks_unclaim(struct blocks *b, uint32_t first, uint32_t n, const void *wh
 	}
 }
 
+/* --- watching --- */
+
+uint32_t blocks_watch(struct blocks *b, enum blocks_watch watch, uint32_t below)
+{
+	__atomic_store_n(&b->counts->below, watch == BLOCKS_WATCH_OFF ? 0 : below,
+			 __ATOMIC_SEQ_CST);
+	__atomic_store_n(&b->counts->watch, watch, __ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < b->n; i++) {
+		if (watch != BLOCKS_WATCH_OFF)
+			count_empty(b, i);
+		else if (__atomic_fetch_and(&b->state[i], ~COUNTED, __ATOMIC_SEQ_CST) & COUNTED)
+			fetch_sub(&b->counts->empty, 1u);
+	}
+	return load_seq(&b->counts->empty);
+}
+
 /* --- looking --- */
 
 bool blocks_is_filled(const struct blocks *b, uint32_t block)
@@ -585,8 +662,10 @@ void blocks_look(const struct blocks *b, uint32_t block, struct block_bits *used
 	*claim = blocks_claimed_by(b, block);
 }
 
-const char *blocks_validate(const struct blocks *b)
+const char *blocks_validate(const struct blocks *b, uint32_t *counted)
 {
+	uint32_t empty = 0;
+
 	for (uint32_t i = 0; i < b->n; i++) {
 		uint32_t s = load_acquire(&b->state[i]);
 		bool marked = list_of(s) == LIST_NONE;
@@ -595,6 +674,9 @@ const char *blocks_validate(const struct blocks *b)
 			return "a block's count is not the number of its set bits";
 		if (USED(s) && !(s & FILLED))
 			return "a block with frames in use has no memory";
+		if ((s & COUNTED) && USED(s))
+			return "a block in use is counted as empty";
+		empty += !!(s & COUNTED);
 		if (!(s & CLAIMED) != !b->claim[i])
 			return "a block is claimed by nobody, or a claim keeps nobody out";
 		for (unsigned l = 0; l < BLOCK_LISTS; l++)
@@ -603,10 +685,11 @@ const char *blocks_validate(const struct blocks *b)
 		if (!marked)
 			return "a block with free frames is in no list";
 	}
+	*counted += empty;
 	return NULL;
 }
 
-int blocks_init(struct blocks *b, uint32_t n)
+int blocks_init(struct blocks *b, uint32_t n, struct blocks_counts *counts)
 {
 	uint64_t field = (uint64_t)n * sizeof(*b->field), state = (uint64_t)n * sizeof(*b->state);
 	uint64_t claim = (uint64_t)n * sizeof(*b->claim), list, lines;
@@ -615,6 +698,7 @@ int blocks_init(struct blocks *b, uint32_t n)
 
 	memset(b, 0, sizeof(*b));
 	b->n = n;
+	b->counts = counts;
 	b->words = (n + 63u) / 64;
 	list = b->words * sizeof(uint64_t);
 	/* Each part on cache lines of its own. */

@@ -55,6 +55,18 @@ struct block_slot {
 	uint32_t pad[16 - BLOCK_CLASSES * BLOCK_GROUPS];
 };
 
+/*
+ * Of who watches the empty blocks, blocks_watch(): of one or more struct blocks. While nobody does,
+ * nothing is counted.
+ */
+struct blocks_counts {
+	uint32_t watch; /* atomic: enum blocks_watch */
+	uint32_t below; /* atomic: low is called when a block is begun and fewer are empty */
+	uint32_t empty; /* atomic: blocks with COUNTED in their state, none of which is in use */
+	void (*low)(void *arg);
+	void *low_arg;
+};
+
 struct blocks {
 	uint32_t n;
 	size_t words; /* of a list */
@@ -70,10 +82,11 @@ struct blocks {
 	/* Brings memory behind a block; NULL: it comes by itself. After an error it has none. */
 	int (*fill)(void *arg, uint32_t block);
 	void *fill_arg;
+	struct blocks_counts *counts;
 };
 
-/* n blocks, all free. 0 or -ENOMEM. */
-int blocks_init(struct blocks *blocks, uint32_t n);
+/* n blocks, all free; counts are the caller's, zeroed at first. 0 or -ENOMEM. */
+int blocks_init(struct blocks *blocks, uint32_t n, struct blocks_counts *counts);
 void blocks_finish(struct blocks *blocks);
 
 /*
@@ -109,6 +122,18 @@ void blocks_unclaim(struct blocks *blocks, uint32_t first, uint32_t n, const voi
 bool blocks_is_filled(const struct blocks *blocks, uint32_t block);
 /* Who has it, or NULL. */
 const void *blocks_claimed_by(const struct blocks *blocks, uint32_t block);
+enum blocks_watch {
+	BLOCKS_WATCH_OFF,
+	BLOCKS_WATCH_TAKES, /* blocks that become empty later do not count */
+	BLOCKS_WATCH_BOTH,  /* they do */
+};
+/*
+ * Watches the empty blocks: from now on whoever begins one of those counted calls low, if fewer
+ * than below are left by then. Returns how many there are, exactly: each block is counted in its
+ * state, by the same atomic operation that finds it empty. One watcher; it may call again.
+ */
+uint32_t blocks_watch(struct blocks *blocks, enum blocks_watch watch, uint32_t below);
+
 bool blocks_is_claimed(const struct blocks *blocks, uint32_t block);
 /* Free frames of a block, by its count: 512 means that nobody has or is about to have any. */
 uint32_t blocks_free_of(const struct blocks *blocks, uint32_t block);
@@ -117,7 +142,10 @@ uint64_t blocks_free_frames(const struct blocks *blocks);
 void blocks_look(const struct blocks *blocks, uint32_t block, struct block_bits *used,
 		 uint32_t *free, const void **claim);
 
-/* NULL, or which of the invariants above does not hold. When nothing else runs. */
-const char *blocks_validate(const struct blocks *blocks);
+/*
+ * NULL, or which of the invariants above does not hold, when nothing else runs. Adds to *counted
+ * what counts->empty has to be, the sum over all of that counts.
+ */
+const char *blocks_validate(const struct blocks *blocks, uint32_t *counted);
 
 #endif

@@ -56,6 +56,7 @@ struct nodes {
 	struct node node[QUIRE_NODES_MAX];
 	uint32_t count;
 	uint32_t blocks; /* of all */
+	struct blocks_counts counts;
 	char *base;
 	uint64_t frames;
 	uint32_t *tag;
@@ -200,6 +201,12 @@ int64_t node_collapse(struct nodes *nodes, uint32_t block);
 /* As blocks_free_of(). */
 uint32_t node_free_of(const struct nodes *nodes, uint32_t block);
 void node_look(struct nodes *nodes, uint32_t block, struct node_block *out);
+
+/*
+ * blocks_watch(), of all nodes; who begins a block when fewer than below are empty gives
+ * NOTICE_LOW. Returns how many are empty.
+ */
+uint32_t node_watch(struct nodes *nodes, enum blocks_watch watch, uint32_t below);
 
 /* NULL, or which of the invariants above does not hold. When nothing else runs. */
 const char *node_validate(struct nodes *nodes);

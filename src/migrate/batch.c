@@ -34,8 +34,12 @@ int mover_init(struct mover *m, struct quire *q, enum quire_mode mode)
 
 void mover_finish(struct mover *m)
 {
-	thread_self()->movers--;
+	struct thread *t = thread_self();
+
+	t->movers--;
 	fetch_sub(&m->q->ops, 1u);
+	if (!t->background)
+		notice(m->q, NOTICE_ENDED);
 	mem_free(m->limbo);
 	mem_free(m->entry);
 	mem_free(m->list);
@@ -376,6 +380,7 @@ static void migrate_group(struct mover *m, struct quire_owner *owner, size_t n)
 {
 	struct quire_batch *batch = &thread_self()->batch;
 	bool has_op = m->list[0]->entered && owner->ops.migrate, moved = false;
+	uint64_t start;
 	int code;
 
 	batch->quire = m->q;
@@ -389,7 +394,9 @@ static void migrate_group(struct mover *m, struct quire_owner *owner, size_t n)
 	batch->done = false;
 	if (has_op) {
 		batch->active = true;
+		start = os_clock_ns();
 		code = owner_migrate(owner, batch, m->list[0]->folio);
+		owner_note_op(owner, os_clock_ns() - start);
 		batch->active = false;
 	} else {
 		code = batch_commit(batch);

@@ -188,7 +188,8 @@ static uint64_t publish_all(struct chunk *c)
 
 static void commit_chunk(struct quire_batch *batch, struct chunk *c)
 {
-	uint64_t start;
+	struct quire_owner *owner = c->entry[0]->folio->owner_; /* a batch is of one */
+	uint64_t closed = os_clock_ns(), start, bytes;
 	int error;
 
 	copy_ahead(address(c->q, c->entry[0]->src));
@@ -206,9 +207,12 @@ static void commit_chunk(struct quire_batch *batch, struct chunk *c)
 		start = os_clock_ns();
 		copy(batch, c);
 		batch->copy_ns += os_clock_ns() - start;
-		count(c->q, moved_bytes, publish_all(c));
+		bytes = publish_all(c);
+		count(c->q, moved_bytes, bytes);
 		count(c->q, moved, c->n);
+		owner_note_moved(owner, c->n, bytes);
 	}
+	owner_note_closed(owner, os_clock_ns() - closed);
 	c->n = 0;
 	c->frames = 0;
 }

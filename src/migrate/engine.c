@@ -337,5 +337,6 @@ long quire_move_folios(struct quire *q, struct quire_move *moves, size_t n, enum
 
 void quire_movable_again(struct quire *q)
 {
-	movers_event(q);
+	if (movers_event(q))
+		notice(q, NOTICE_MOVABLE);
 }

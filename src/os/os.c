@@ -272,7 +272,7 @@ void os_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns)
 	uint64_t now = __atomic_load_n(&os_clock_override, __ATOMIC_RELAXED);
 
 	/* A clock that the test moves: the wait takes its whole time, in no time. */
-	if (now != UINT64_MAX) {
+	if (now != UINT64_MAX && timeout_ns != UINT64_MAX) {
 		__atomic_store_n(&os_clock_override, now + timeout_ns, __ATOMIC_RELAXED);
 		sched_yield();
 		return;
@@ -280,7 +280,8 @@ void os_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns)
 #endif
 	/* A fault here is a wait without an end: whoever has to wake it had better do so. */
 	(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
-		      os_fail("os:futex-timeout") ? NULL : &ts, NULL, 0);
+		      timeout_ns == UINT64_MAX || os_fail("os:futex-timeout") ? NULL : &ts, NULL,
+		      0);
 }
 
 void os_futex_wake_all(uint32_t *word)

@@ -108,7 +108,10 @@ void os_unmap(void *address, uint64_t bytes);
 int os_membarrier_register(void);
 int os_membarrier(void);
 
-/* Sleeps while *word is expected, timeout_ns at most; may wake for no reason. */
+/*
+ * Sleeps while *word is expected, timeout_ns at most (UINT64_MAX: for ever); may wake for no
+ * reason.
+ */
 void os_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void os_futex_wake_all(uint32_t *word);
 

@@ -259,6 +259,14 @@ void os_event_raise(int fd)
 	(void)!write(fd, &one, sizeof(one));
 }
 
+void os_event_clear(int fd)
+{
+	OS_KEEP_ERRNO;
+	uint64_t n;
+
+	(void)!read(fd, &n, sizeof(n));
+}
+
 int os_poll(struct os_poll *polls, size_t n, uint64_t timeout_ns)
 {
 	OS_KEEP_ERRNO;

@@ -55,6 +55,8 @@ long os_send(int fd, const void *from, size_t n);
 /* A counter that can be polled. raise is safe in any context. */
 int os_event_create(void);
 void os_event_raise(int fd);
+/* It is not ready any more, until it is raised again. */
+void os_event_clear(int fd);
 
 enum { OS_READ = 1, OS_WRITE = 2 };
 struct os_poll {
