@@ -2,32 +2,24 @@
 /*
  * layout.c: from bytes to a checked layout, in one pass.
  *
- *	refill() -> next_line() -> parse_line() -> add_item() -> arrange()
+ *	lines_next() -> parse_line() -> add_item() -> arrange()
  *
  * Each line is checked as it comes, an overlap against one bitmap a block, so that the first wrong
  * line is the one that is named, and so that a small file that decompresses to very much ends at
- * its first repetition or at a limit. What is held at any time: two stream buffers, zstd's window
- * (at most 2^WINDOW_LOG_MAX), 8 bytes an item, 80 bytes a block.
+ * its first repetition or at a limit. What is held at any time: what lines.h holds, 8 bytes an
+ * item, 80 bytes a block.
  */
 #include "layout.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <zstd.h>
 
-#include "printable.h"
+#include "lines.h"
 
-#define WINDOW_LOG_MAX 27
-#define BUFFER_BYTES (128 << 10)
-#define LINE_BYTES 128 /* of a line without its end; a regular one has at most 17 */
-#define PFN_BITS 52    /* a 64-bit address in frames of 4 KiB */
-#define PATH_SHOWN 160
+#define PFN_BITS 52 /* a 64-bit address in frames of 4 KiB */
 
 struct block {
 	uint64_t number;
@@ -35,20 +27,8 @@ struct block {
 };
 
 struct reader {
-	const char *path;
+	struct lines in;
 	const struct layout_limits *limits;
-	char *err;
-	size_t err_size;
-	uint64_t line; /* being read, from 1; 0: before the first */
-
-	int fd;
-	ZSTD_DStream *zstd; /* NULL: plain text */
-	bool inside_frame;  /* zstd expects more */
-	bool eof;	    /* of the file */
-	ZSTD_inBuffer in;   /* compressed bytes, within raw */
-	unsigned char *raw;
-	unsigned char *text; /* text[at..end) is yet to be read */
-	size_t at, end;
 
 	struct block *blocks; /* in the order in which they are met */
 	uint32_t nblocks, cap_blocks;
@@ -59,194 +39,22 @@ struct reader {
 	uint64_t live_frames;
 };
 
-__attribute__((format(printf, 3, 4))) static int fail(struct reader *r, int error,
-						      const char *format, ...)
-{
-	size_t length = strlen(r->path);
-	bool cut = length > PATH_SHOWN;
-	char what[192], where[24] = "";
-	va_list args;
-
-	if (!r->err || !r->err_size)
-		return error;
-	va_start(args, format);
-	vsnprintf(what, sizeof(what), format, args);
-	va_end(args);
-	if (r->line)
-		snprintf(where, sizeof(where), ":%llu", (unsigned long long)r->line);
-	snprintf(r->err, r->err_size, "%s%s%s: %s", cut ? "..." : "",
-		 r->path + (cut ? length - PATH_SHOWN : 0), where, what);
-	make_printable(r->err);
-	return error;
-}
-
-static int no_memory(struct reader *r)
-{
-	return fail(r, -ENOMEM, "out of memory");
-}
-
-/* Reads from the file until size bytes are there or it ends; a count or -errno. */
-static ssize_t read_full(struct reader *r, unsigned char *to, size_t size)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t got = read(r->fd, to + done, size - done);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return fail(r, -errno, "%s", strerror(errno));
-		if (!got)
-			break;
-		done += (size_t)got;
-	}
-	return (ssize_t)done;
-}
-
-/* Appends to text, where there is room; the count, 0 at the end, or -errno. */
-static ssize_t refill(struct reader *r)
-{
-	ZSTD_outBuffer out = { .dst = r->text, .size = BUFFER_BYTES, .pos = r->end };
-	ssize_t got;
-
-	if (!r->zstd) {
-		got = read_full(r, r->text + r->end, BUFFER_BYTES - r->end);
-		r->end += got > 0 ? (size_t)got : 0;
-		return got;
-	}
-	while (out.pos == r->end) {
-		size_t left;
-
-		if (r->in.pos == r->in.size && !r->eof) {
-			got = read_full(r, r->raw, BUFFER_BYTES);
-			if (got < 0)
-				return got;
-			r->in = (ZSTD_inBuffer){ .src = r->raw, .size = (size_t)got };
-			r->eof = got < BUFFER_BYTES;
-		}
-		if (r->in.pos == r->in.size && !r->inside_frame)
-			return 0;
-		/* With no input left, this flushes what the decoder holds back. */
-		left = ZSTD_decompressStream(r->zstd, &out, &r->in);
-		if (ZSTD_isError(left))
-			return fail(r, -EBADMSG, "zstd data is damaged: %s",
-				    ZSTD_getErrorName(left));
-		r->inside_frame = left != 0;
-		if (out.pos == r->end && left && r->eof && r->in.pos == r->in.size)
-			return fail(r, -EBADMSG, "zstd data is cut off");
-	}
-	got = (ssize_t)(out.pos - r->end);
-	r->end = out.pos;
-	return got;
-}
-
-/* 1 and the line without its end, 0 after the last one, or -errno. Valid until the next call. */
-static int next_line(struct reader *r, const unsigned char **line, size_t *length)
-{
-	r->line++;
-	for (;;) {
-		const unsigned char *from = r->text + r->at, *newline;
-		size_t have = r->end - r->at;
-		ssize_t got = 1;
-
-		newline = memchr(from, '\n', have);
-		if (!newline && have <= LINE_BYTES) {
-			memmove(r->text, from, have);
-			from = r->text;
-			r->at = 0;
-			r->end = have;
-			got = refill(r);
-			if (got < 0)
-				return (int)got;
-			if (!got && !have)
-				return 0;
-			if (got)
-				continue;
-		}
-		*line = from;
-		*length = newline ? (size_t)(newline - from) : have;
-		r->at += *length + (newline != NULL);
-		if (*length > LINE_BYTES)
-			return fail(r, -EINVAL, "line longer than %d bytes", LINE_BYTES);
-		if (*length && from[*length - 1] == '\r')
-			--*length;
-		return 1;
-	}
-}
-
-static int digit(unsigned char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return 16;
-}
-
-struct field {
-	const unsigned char *at;
-	size_t length;
-};
-
-/* A number in the given base, at most max, which is below 2^60. */
-static int parse_number(struct reader *r, const struct field *f, const char *name, unsigned base,
-			uint64_t max, uint64_t *number)
-{
-	*number = 0;
-	if (f->at[0] == '-')
-		return fail(r, -EINVAL, "%s is negative", name);
-	for (size_t i = 0; i < f->length; i++) {
-		unsigned d = (unsigned)digit(f->at[i]);
-
-		if (d >= base)
-			return fail(r, -EINVAL, "%s is not a %s number%s", name,
-				    base == 16 ? "hexadecimal" : "decimal",
-				    base == 16 && i == 1 && (f->at[1] | 0x20) == 'x'
-					    ? "; write it without 0x"
-					    : "");
-		*number = *number * base + d;
-		if (*number > max)
-			return fail(r, -EINVAL, "%s is above %llx", name, (unsigned long long)max);
-	}
-	return 0;
-}
-
 static int parse_line(struct reader *r, const unsigned char *line, size_t length, uint64_t *pfn,
 		      uint64_t *order, uint64_t *type)
 {
-	struct field fields[4];
-	size_t n = 0;
-	int error;
+	struct lines_field fields[3] = { 0 };
+	int error = lines_fields(&r->in, line, length, fields, 3, "PFN ORDER MIGRATETYPE");
 
-	if (memchr(line, 0, length))
-		return fail(r, -EINVAL, "a NUL byte");
-	for (size_t i = 0; i < length && n < 4;) {
-		if (line[i] == ' ' || line[i] == '\t') {
-			i++;
-			continue;
-		}
-		fields[n].at = line + i;
-		while (i < length && line[i] != ' ' && line[i] != '\t')
-			i++;
-		fields[n].length = (size_t)(line + i - fields[n].at);
-		n++;
-	}
-	if (n != 3)
-		return fail(r, -EINVAL, "%s; a line is PFN ORDER MIGRATETYPE",
-			    n > 3 ? "more than 3 fields"
-			    : n	  ? "fewer than 3 fields"
-				  : "empty line");
-	error = parse_number(r, &fields[0], "PFN", 16, (UINT64_C(1) << PFN_BITS) - 1, pfn);
 	if (!error)
-		error = parse_number(r, &fields[1], "ORDER", 10, LAYOUT_BLOCK_ORDER, order);
+		error = lines_number(&r->in, &fields[0], "PFN", 16, (UINT64_C(1) << PFN_BITS) - 1,
+				     pfn);
 	if (!error)
-		error = parse_number(r, &fields[2], "MIGRATETYPE", 10, LAYOUT_TYPES - 1, type);
+		error = lines_number(&r->in, &fields[1], "ORDER", 10, LAYOUT_BLOCK_ORDER, order);
+	if (!error)
+		error = lines_number(&r->in, &fields[2], "MIGRATETYPE", 10, LAYOUT_TYPES - 1, type);
 	if (!error && *pfn & ((UINT64_C(1) << *order) - 1))
-		error = fail(r, -EINVAL, "PFN %llx is not aligned to its order %llu",
-			     (unsigned long long)*pfn, (unsigned long long)*order);
+		error = lines_fail(&r->in, -EINVAL, "PFN %llx is not aligned to its order %llu",
+				   (unsigned long long)*pfn, (unsigned long long)*order);
 	return error;
 }
 
@@ -260,7 +68,7 @@ static int grow(struct reader *r, void **array, size_t *cap, size_t max, size_t 
 		want = max;
 	p = reallocarray(*array, want, size);
 	if (!p)
-		return no_memory(r);
+		return lines_no_memory(&r->in);
 	*array = p;
 	*cap = want;
 	return 0;
@@ -288,7 +96,7 @@ static int grow_table(struct reader *r)
 	r->table_size = size;
 	r->table = calloc(size, sizeof(*r->table));
 	if (!r->table)
-		return no_memory(r);
+		return lines_no_memory(&r->in);
 	for (uint32_t i = 0; i < r->nblocks; i++)
 		*table_slot(r, r->blocks[i].number) = i + 1;
 	return 0;
@@ -312,8 +120,8 @@ static int find_block(struct reader *r, uint64_t number, uint32_t *index)
 		return 0;
 	}
 	if (r->nblocks >= r->limits->blocks)
-		return fail(r, -EFBIG, "more than %u blocks of %d frames", r->limits->blocks,
-			    LAYOUT_BLOCK_FRAMES);
+		return lines_fail(&r->in, -EFBIG, "more than %u blocks of %d frames",
+				  r->limits->blocks, LAYOUT_BLOCK_FRAMES);
 	if (r->nblocks == cap) {
 		error = grow(r, &array, &cap, r->limits->blocks, sizeof(*r->blocks));
 		if (error)
@@ -335,7 +143,7 @@ static int add_item(struct reader *r, uint64_t pfn, unsigned order, unsigned typ
 	int error;
 
 	if (r->n >= r->limits->items)
-		return fail(r, -EFBIG, "more than %zu allocations", r->limits->items);
+		return lines_fail(&r->in, -EFBIG, "more than %zu allocations", r->limits->items);
 	error = find_block(r, pfn / LAYOUT_BLOCK_FRAMES, &index);
 	if (error)
 		return error;
@@ -343,8 +151,8 @@ static int add_item(struct reader *r, uint64_t pfn, unsigned order, unsigned typ
 		uint64_t *word = &r->blocks[index].used[f / 64], bit = UINT64_C(1) << f % 64;
 
 		if (*word & bit)
-			return fail(r, -EINVAL, "frame %llx is in use by a line above",
-				    (unsigned long long)pfn - offset + f);
+			return lines_fail(&r->in, -EINVAL, "frame %llx is in use by a line above",
+					  (unsigned long long)pfn - offset + f);
 		*word |= bit;
 	}
 	if (r->n == r->cap) {
@@ -396,7 +204,7 @@ static int arrange(struct reader *r)
 	int error = 0;
 
 	if (!ranked || !rank) {
-		error = no_memory(r);
+		error = lines_no_memory(&r->in);
 		goto out;
 	}
 	for (uint32_t i = 0; i < r->nblocks; i++)
@@ -417,60 +225,6 @@ out:
 	return error;
 }
 
-static char *layout_name(const char *path)
-{
-	static const char *const suffixes[] = { ".live.zst", ".txt", ".zst" };
-	const char *base = strrchr(path, '/');
-	char *name = strdup(base ? base + 1 : path);
-
-	for (size_t i = 0; name && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		size_t length = strlen(name), suffix = strlen(suffixes[i]);
-
-		if (length > suffix && !strcmp(name + length - suffix, suffixes[i])) {
-			name[length - suffix] = 0;
-			break;
-		}
-	}
-	if (name)
-		make_printable(name);
-	return name;
-}
-
-/* zstd frames start with 28 b5 2f fd; some writers put a skippable frame (5x 2a 4d 18) before. */
-static bool is_zstd(const unsigned char *b, size_t n)
-{
-	return n >= 4 && ((b[0] == 0x28 && b[1] == 0xb5 && b[2] == 0x2f && b[3] == 0xfd) ||
-			  ((b[0] & 0xf0) == 0x50 && b[1] == 0x2a && b[2] == 0x4d && b[3] == 0x18));
-}
-
-static int start(struct reader *r)
-{
-	ssize_t got;
-
-	r->fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (r->fd < 0)
-		return fail(r, -errno, "%s", strerror(errno));
-	r->raw = malloc(BUFFER_BYTES);
-	r->text = malloc(BUFFER_BYTES);
-	if (!r->raw || !r->text)
-		return no_memory(r);
-	got = read_full(r, r->raw, BUFFER_BYTES);
-	if (got < 0)
-		return (int)got;
-	if (!is_zstd(r->raw, (size_t)got)) {
-		memcpy(r->text, r->raw, (size_t)got);
-		r->end = (size_t)got;
-		return 0;
-	}
-	r->in = (ZSTD_inBuffer){ .src = r->raw, .size = (size_t)got };
-	r->eof = got < BUFFER_BYTES;
-	r->zstd = ZSTD_createDStream();
-	if (!r->zstd ||
-	    ZSTD_isError(ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
-		return no_memory(r);
-	return 0;
-}
-
 static int read_items(struct reader *r)
 {
 	const unsigned char *line = NULL;
@@ -478,7 +232,7 @@ static int read_items(struct reader *r)
 	size_t length = 0;
 	int error;
 
-	while ((error = next_line(r, &line, &length)) > 0) {
+	while ((error = lines_next(&r->in, &line, &length)) > 0) {
 		error = parse_line(r, line, length, &pfn, &order, &type);
 		if (!error)
 			error = add_item(r, pfn, (unsigned)order, (unsigned)type);
@@ -486,16 +240,15 @@ static int read_items(struct reader *r)
 			break;
 	}
 	if (!error && !r->n)
-		error = fail(r, -EINVAL, "empty: no allocation in it");
+		error = lines_fail(&r->in, -EINVAL, "empty: no allocation in it");
 	return error;
 }
 
 int layout_read_within(const char *path, const struct layout_limits *limits, struct layout *l,
 		       char *err, size_t err_size)
 {
-	struct reader r = {
-		.path = path, .limits = limits, .err = err, .err_size = err_size, .fd = -1
-	};
+	struct reader r = { .in = { .path = path, .err = err, .err_size = err_size, .fd = -1 },
+			    .limits = limits };
 	char *name = NULL;
 	int error;
 
@@ -504,16 +257,16 @@ int layout_read_within(const char *path, const struct layout_limits *limits, str
 		err[0] = 0;
 	if (!limits->items || limits->items > LAYOUT_MAX_ITEMS || !limits->blocks ||
 	    limits->blocks > LAYOUT_MAX_BLOCKS)
-		return fail(&r, -EINVAL, "limits out of range");
-	error = start(&r);
+		return lines_fail(&r.in, -EINVAL, "limits out of range");
+	error = lines_open(&r.in, path, err, err_size);
 	if (!error)
 		error = read_items(&r);
 	if (!error)
 		error = arrange(&r);
 	if (!error) {
-		name = layout_name(path);
+		name = lines_name(path, ".live.zst");
 		if (!name)
-			error = no_memory(&r);
+			error = lines_no_memory(&r.in);
 	}
 	if (!error) {
 		*l = (struct layout){
@@ -525,14 +278,10 @@ int layout_read_within(const char *path, const struct layout_limits *limits, str
 		};
 		r.items = NULL;
 	}
-	ZSTD_freeDStream(r.zstd);
+	lines_close(&r.in);
 	free(r.items);
 	free(r.table);
 	free(r.blocks);
-	free(r.text);
-	free(r.raw);
-	if (r.fd >= 0)
-		close(r.fd);
 	return error;
 }
 

@@ -12,6 +12,7 @@
 
 #include "explain/explain.h"
 #include "printable.h"
+#include "replay/replay.h"
 #include "scan/record.h"
 #include "scan/scan.h"
 #include "squeeze/squeeze.h"
@@ -28,6 +29,8 @@ static int help(int argc, char **argv);
 static const struct command commands[] = {
 	{ "squeeze", "squeezes a recorded memory layout together while it is in use",
 	  squeeze_main },
+	{ "replay", "lets a recorded trace of allocations happen again, and compares with Linux",
+	  replay_main },
 	{ "explain", "says of a running program who holds what", explain_main },
 	{ "scan", "says which 2 MiB blocks of this machine are blocked, and by what", scan_main },
 	{ "record", "records the layout of this machine's memory, for squeeze", record_main },

@@ -23,12 +23,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ORDERS (ORACLE_MAX_WINDOW_ORDER + 1)
-#define WINDOW_FRAMES (1u << ORACLE_MAX_WINDOW_ORDER)
+#define ORDERS (ORACLE_MAX_FOLIO_ORDER + 1)
 
-/* One window, frame by frame: the index of the folio in it + 1, 0 for a free frame. */
+/*
+ * One window, frame by frame: the index of the folio in it + 1, 0 for a free frame; and whether a
+ * cell is whole, at the order that is looked at.
+ */
 struct picture {
-	size_t folio[WINDOW_FRAMES];
+	size_t *folio;
+	bool *whole;
 };
 
 struct price {
@@ -39,6 +42,13 @@ struct price {
 	uint32_t free[ORDERS];
 };
 
+/* The largest folio that there can be. */
+static unsigned top_order(const struct oracle_arena *arena)
+{
+	return arena->window_order < ORACLE_MAX_FOLIO_ORDER ? arena->window_order
+							    : ORACLE_MAX_FOLIO_ORDER;
+}
+
 /*
  * Draws window number from its folios index[0..n). -EINVAL: out of bounds, misaligned, or two on
  * one frame.
@@ -48,11 +58,11 @@ static int draw(const struct oracle_arena *arena, const size_t *index, size_t n,
 {
 	const uint32_t size = 1u << arena->window_order;
 
-	memset(picture, 0, sizeof(*picture));
+	memset(picture->folio, 0, size * sizeof(*picture->folio));
 	for (size_t i = 0; i < n; i++) {
 		const struct oracle_folio *f = &arena->folios[index[i]];
 
-		if (f->order > arena->window_order || f->offset >= size ||
+		if (f->order > top_order(arena) || f->offset >= size ||
 		    f->offset % (1u << f->order))
 			return -EINVAL;
 		for (uint32_t k = f->offset; k < f->offset + (1u << f->order); k++) {
@@ -68,16 +78,15 @@ static int draw(const struct oracle_arena *arena, const size_t *index, size_t n,
 static void appraise(const struct oracle_arena *arena, const struct picture *picture,
 		     struct price *price)
 {
-	size_t cell[WINDOW_FRAMES] = { 0 };
-	bool whole[WINDOW_FRAMES] = { false };
+	size_t *cell = picture->folio;
+	bool *whole = picture->whole;
 
 	for (uint32_t k = 0; k < 1u << arena->window_order; k++) {
-		cell[k] = picture->folio[k];
 		whole[k] = true;
 		price->in_use += cell[k] != 0;
 		price->fixed = price->fixed || (cell[k] && arena->folios[cell[k] - 1].fixed);
 	}
-	for (unsigned j = 0; j <= arena->window_order; j++) {
+	for (unsigned j = 0; j <= top_order(arena); j++) {
 		const uint32_t cells = 1u << (arena->window_order - j);
 
 		for (uint32_t k = 0; k < cells; k++) {
@@ -125,7 +134,7 @@ static int group(const struct oracle_arena *arena, size_t **first, size_t **inde
 
 static int appraise_all(const struct oracle_arena *arena, struct price **prices)
 {
-	struct picture picture;
+	struct picture picture = { 0 };
 	size_t *first, *index;
 	int error = group(arena, &first, &index);
 
@@ -133,8 +142,10 @@ static int appraise_all(const struct oracle_arena *arena, struct price **prices)
 	if (error)
 		goto out;
 	error = -ENOMEM;
+	picture.folio = calloc((size_t)1 << arena->window_order, sizeof(*picture.folio));
+	picture.whole = calloc((size_t)1 << arena->window_order, sizeof(*picture.whole));
 	*prices = calloc((size_t)arena->blocks + 1, sizeof(**prices));
-	if (!*prices)
+	if (!picture.folio || !picture.whole || !*prices)
 		goto out;
 	error = 0;
 	for (uint32_t b = 0; b < arena->blocks && !error; b++) {
@@ -144,6 +155,8 @@ static int appraise_all(const struct oracle_arena *arena, struct price **prices)
 			appraise(arena, &picture, &(*prices)[b]);
 	}
 out:
+	free(picture.folio);
+	free(picture.whole);
 	free(first);
 	free(index);
 	return error;
@@ -171,6 +184,7 @@ int oracle_judge(const struct oracle_arena *arena, uint64_t count, struct oracle
 		 uint8_t *taken)
 {
 	uint64_t budget[ORDERS] = { 0 }, most;
+	const unsigned top = top_order(arena);
 	struct oracle_verdict v = { 0 };
 	struct price *prices;
 	int error = appraise_all(arena, &prices);
@@ -178,7 +192,7 @@ int oracle_judge(const struct oracle_arena *arena, uint64_t count, struct oracle
 	if (error)
 		goto out;
 	for (uint32_t b = 0; b < arena->blocks; b++) {
-		for (unsigned j = 0; j <= arena->window_order; j++)
+		for (unsigned j = 0; j <= top; j++)
 			budget[j] += prices[b].free[j];
 		v.feasible += !prices[b].fixed;
 	}
@@ -193,11 +207,11 @@ int oracle_judge(const struct oracle_arena *arena, uint64_t count, struct oracle
 
 		if (p->fixed)
 			continue;
-		if (!can_pay(budget, p, arena->window_order)) {
+		if (!can_pay(budget, p, top)) {
 			v.skipped++;
 			continue;
 		}
-		for (unsigned j = 0; j <= arena->window_order; j++)
+		for (unsigned j = 0; j <= top; j++)
 			budget[j] -= p->whole[j];
 		v.runs++;
 		v.frames += p->in_use;
@@ -217,6 +231,57 @@ out:
 	return error;
 }
 
+/*
+ * The free cells of the range are no places, so they are neither in the budget nor paid for: what
+ * is left of a price is whole_j - free_j, the cells that its folios cover.
+ */
+int oracle_judge_range(const struct oracle_arena *arena, uint32_t first, uint32_t end,
+		       struct oracle_verdict *verdict, uint8_t *taken)
+{
+	const unsigned top = top_order(arena);
+	uint64_t budget[ORDERS] = { 0 };
+	struct oracle_verdict v = { 0 };
+	struct price *prices = NULL;
+	int error = first < end && end <= arena->blocks ? appraise_all(arena, &prices) : -EINVAL;
+
+	if (error)
+		goto out;
+	for (uint32_t b = 0; b < arena->blocks; b++) {
+		for (unsigned j = 0; j <= top && (b < first || b >= end); j++)
+			budget[j] += prices[b].free[j];
+	}
+	if (taken)
+		memset(taken, 0, arena->blocks);
+	v.free_frames = budget[0];
+	qsort(prices + first, end - first, sizeof(*prices), cheapest_first);
+	for (uint32_t b = first; b < end; b++) {
+		struct price *p = &prices[b];
+
+		v.lower_bound += p->in_use;
+		if (p->fixed)
+			continue;
+		v.feasible++;
+		for (unsigned j = 0; j <= top; j++)
+			p->whole[j] -= p->free[j];
+		if (!can_pay(budget, p, top)) {
+			v.skipped++;
+			continue;
+		}
+		for (unsigned j = 0; j <= top; j++)
+			budget[j] -= p->whole[j];
+		v.runs++;
+		v.frames += p->in_use;
+		if (taken)
+			taken[p->number] = 1;
+	}
+	v.upper_bound = v.feasible;
+	v.bytes = v.frames * ORACLE_FRAME_BYTES;
+	*verdict = v;
+out:
+	free(prices);
+	return error;
+}
+
 int oracle_condition(const struct oracle_arena *arena, const uint8_t *set)
 {
 	int64_t left[ORDERS] = { 0 }; /* places outside - places needed */
@@ -226,7 +291,7 @@ int oracle_condition(const struct oracle_arena *arena, const uint8_t *set)
 	if (answer)
 		goto out;
 	for (uint32_t b = 0; b < arena->blocks; b++) {
-		for (unsigned j = 0; j <= arena->window_order && !set[b]; j++)
+		for (unsigned j = 0; j <= top_order(arena) && !set[b]; j++)
 			left[j] += prices[b].free[j];
 	}
 	for (size_t i = 0; i < arena->n; i++) {
@@ -236,7 +301,7 @@ int oracle_condition(const struct oracle_arena *arena, const uint8_t *set)
 			left[j] -= INT64_C(1) << (f->order - j);
 	}
 	answer = 1;
-	for (unsigned j = 0; j <= arena->window_order; j++)
+	for (unsigned j = 0; j <= top_order(arena); j++)
 		answer = answer && left[j] >= 0;
 	for (uint32_t b = 0; b < arena->blocks; b++)
 		answer = answer && !(set[b] && prices[b].fixed);

@@ -18,7 +18,8 @@
 #include <stdint.h>
 
 enum {
-	ORACLE_MAX_WINDOW_ORDER = 9,
+	ORACLE_MAX_WINDOW_ORDER = 18,
+	ORACLE_MAX_FOLIO_ORDER = 9,
 	ORACLE_MAX_BLOCKS = 1 << 22,
 	ORACLE_FRAME_BYTES = 4096,
 	/* Of an arena that can be judged by brute force. */
@@ -28,8 +29,8 @@ enum {
 
 struct oracle_folio {
 	uint32_t block;	 /* number of its window */
-	uint16_t offset; /* first frame within the window, a multiple of 2^order */
-	uint8_t order;	 /* at most window_order */
+	uint32_t offset; /* first frame within the window, a multiple of 2^order */
+	uint8_t order;	 /* at most window_order, and at most 9 */
 	bool fixed;	 /* will never move */
 };
 
@@ -64,6 +65,15 @@ struct oracle_verdict {
  */
 int oracle_judge(const struct oracle_arena *arena, uint64_t count, struct oracle_verdict *verdict,
 		 uint8_t *taken);
+
+/*
+ * The same for windows [first, end), all of which are to be empty: whatever moves goes elsewhere
+ * than into these, a window of them that cannot be emptied included. A window with a fixed folio is
+ * left as it is. runs, frames, bytes, feasible and skipped are those of the range; lower_bound is
+ * all that lives in it. -EINVAL besides: no such range.
+ */
+int oracle_judge_range(const struct oracle_arena *arena, uint32_t first, uint32_t end,
+		       struct oracle_verdict *verdict, uint8_t *taken);
 
 /* Whether the condition above holds for the set of windows with set[i] != 0: 1, 0 or -errno. */
 int oracle_condition(const struct oracle_arena *arena, const uint8_t *set);

@@ -16,45 +16,84 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
 
 #include "layout.h"
-#include "newfile.h"
+#include "packed.h"
 #include "pages.h"
+#include "record/tracing.h"
 #include "term.h"
 #include "text.h"
 #include "usage.h"
 #include "where.h"
 
 #define FRAME 4096u
-#define ZSTD_LEVEL 9
-#define BUFFER_BYTES (128u << 10)
-#define LINE_BYTES 32u
+#define BUFFER_KIB 8192u
+#define MAX_SECONDS 86400u
 
 struct options {
 	struct pages_options where;
-	const char *file;
+	struct tracing_options trace; /* of --trace; without a file: the layout is recorded */
+	const char *file;	      /* or the seconds of a trace */
+	bool too_many;		      /* such arguments */
 	uint64_t blocks;
+	bool blocks_set;
+	const char *traced; /* an option that goes with --trace only */
 	bool help;
 	char error[256]; /* "": argp found the mistake */
 };
 
 struct record {
-	struct newfile new;
-	ZSTD_CCtx *zstd; /* NULL: plain text */
-	size_t have;	 /* bytes in text */
+	struct packed *out;
 	uint64_t items, blocks, frames[2], left_out;
 	uint64_t unnamed; /* frames whose flags say nothing */
-	char text[BUFFER_BYTES];
-	char packed[BUFFER_BYTES];
 };
 
 static const struct argp_option described[] = {
 	WHERE_OPTIONS,
 	{ "blocks", 'b', "N", 0, "At most so many blocks of 2 MiB that hold anything", 0 },
+	{ "trace", 't', "FILE", 0,
+	  "Record what is allocated and freed meanwhile, and the layout of what is live then", 1 },
+	{ "live", 'l', "FILE", 0, "That layout (default: beside the trace)", 1 },
+	{ "buffer", 'B', "KIB", 0, "Of events, for each CPU (default 8192)", 1 },
+	{ "tracefs", 'T', "DIR", 0, "Where tracefs is mounted (default /sys/kernel/tracing)", 1 },
 	{ "help", 'h', NULL, 0, "Print this", 0 },
 	{ 0 },
 };
+
+/* The name of a file or folder. */
+static error_t name(struct options *o, const char *option, char *arg, const char **to)
+{
+	if (strcmp(option, "trace") != 0)
+		o->traced = option;
+	*to = arg;
+	if (*arg)
+		return 0;
+	(void)snprintf(o->error, sizeof(o->error), "--%s wants a name", option);
+	return EINVAL;
+}
+
+/* A file's name, or with --trace the seconds; and what is behind -- as the command to trace. */
+static error_t argument(struct options *o, char *arg, struct argp_state *state)
+{
+	if (state->quoted && state->next > state->quoted) {
+		o->trace.command = &state->argv[state->next - 1];
+		state->next = state->argc;
+		return 0;
+	}
+	o->too_many |= o->file != NULL;
+	o->file = arg;
+	return 0;
+}
+
+static bool seconds(const char *text, double *value)
+{
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9' || strpbrk(text, "xX"))
+		return false;
+	*value = strtod(text, &end);
+	return !*end && *value > 0 && *value <= MAX_SECONDS;
+}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -62,26 +101,60 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'b':
+		o->blocks_set = true;
 		if (where_number(arg, 1, LAYOUT_MAX_BLOCKS, &o->blocks))
 			return 0;
 		(void)snprintf(o->error, sizeof(o->error),
 			       "--blocks wants a whole number from 1 to %d, not '%.40s'",
 			       LAYOUT_MAX_BLOCKS, arg);
 		return EINVAL;
+	case 't':
+		return name(o, "trace", arg, &o->trace.file);
+	case 'l':
+		return name(o, "live", arg, &o->trace.live);
+	case 'T':
+		return name(o, "tracefs", arg, &o->trace.tracefs);
+	case 'B':
+		o->traced = "buffer";
+		if (where_number(arg, 64, 1 << 20, &o->trace.buffer_kib))
+			return 0;
+		(void)snprintf(o->error, sizeof(o->error),
+			       "--buffer wants a whole number of KiB from 64 to %d, not '%.40s'",
+			       1 << 20, arg);
+		return EINVAL;
 	case 'h':
 		o->help = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (!*arg || o->file) {
-			(void)snprintf(o->error, sizeof(o->error),
-				       "the name of one file is wanted");
-			return EINVAL;
-		}
-		o->file = arg;
-		return 0;
+		return argument(o, arg, state);
 	default:
 		return where_option(key, arg, &o->where, o->error, sizeof(o->error));
 	}
+}
+
+/* What each option alone cannot say. */
+static void check_together(struct options *o)
+{
+	bool where = o->blocks_set || o->where.some || o->where.one_node || o->where.proc;
+
+	if (o->trace.file && where)
+		(void)snprintf(o->error, sizeof(o->error),
+			       "--trace goes with none of --range, --node, --proc and --blocks");
+	else if (o->trace.file && !o->file && !o->trace.command)
+		(void)snprintf(o->error, sizeof(o->error),
+			       "--trace wants to know for how many seconds, or -- and a command");
+	else if (o->trace.file && o->file && (o->too_many || !seconds(o->file, &o->trace.seconds)))
+		(void)snprintf(o->error, sizeof(o->error),
+			       "--trace wants seconds, up to %u, and a command behind --; not "
+			       "'%.40s'",
+			       MAX_SECONDS, o->file);
+	else if (!o->trace.file && o->traced)
+		(void)snprintf(o->error, sizeof(o->error), "--%s goes with --trace only",
+			       o->traced);
+	else if (!o->trace.file && !o->file && !o->trace.command)
+		(void)snprintf(o->error, sizeof(o->error), "which file to write?");
+	else if (!o->trace.file && (o->too_many || o->trace.command || !*o->file))
+		(void)snprintf(o->error, sizeof(o->error), "the name of one file is wanted");
 }
 
 static bool parse(struct options *o, int argc, char **argv)
@@ -89,9 +162,11 @@ static bool parse(struct options *o, int argc, char **argv)
 	static const struct argp argp = {
 		described,
 		parse_option,
-		"FILE",
+		"FILE\n--trace=FILE SECONDS\n--trace=FILE [SECONDS] -- COMMAND...",
 		"Records what this machine has in its memory, and where, for quire squeeze "
-		"--layout; compressed if the name ends in .zst. Takes root."
+		"--layout; or with --trace what it allocates and frees, for quire replay. "
+		"Compressed if "
+		"the name ends in .zst. Takes root."
 		"\vExit status: 0 it was written; 1 the kernel does not say, or not to this user, "
 		"or the file cannot be written; 2 bad input.",
 		NULL,
@@ -103,52 +178,25 @@ static bool parse(struct options *o, int argc, char **argv)
 
 	argv[0] = name;
 	o->blocks = LAYOUT_MAX_BLOCKS;
-	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &index, o)) {
+	o->trace.buffer_kib = BUFFER_KIB;
+	if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_IN_ORDER, &index, o)) {
 		usage_unknown(o->error, sizeof(o->error), argc, argv, index);
-	} else if (!o->file && !o->help) {
-		(void)snprintf(o->error, sizeof(o->error), "which file to write?");
+	} else if (!o->help) {
+		check_together(o);
 	}
 	return usage_end(&argp, name, o->help, o->error);
 }
 
-/* Hands what is in the buffer on; `last`: and ends it. An error of the file shows at the commit. */
-static int flush(struct record *r, bool last)
-{
-	ZSTD_inBuffer in = { r->text, r->have, 0 };
-	size_t left;
-
-	r->have = 0;
-	if (!r->zstd) {
-		(void)fwrite(r->text, 1, in.size, r->new.file);
-		return 0;
-	}
-	do {
-		ZSTD_outBuffer out = { r->packed, sizeof(r->packed), 0 };
-
-		left = ZSTD_compressStream2(r->zstd, &out, &in,
-					    last ? ZSTD_e_end : ZSTD_e_continue);
-		if (ZSTD_isError(left))
-			return -ENOMEM;
-		(void)fwrite(r->packed, 1, out.pos, r->new.file);
-	} while (last ? left != 0 : in.pos < in.size);
-	return 0;
-}
-
 static int add(struct record *r, uint64_t frame, unsigned order, bool moves)
 {
-	int error = 0;
+	int error;
 
-	if (r->have + LINE_BYTES > sizeof(r->text))
-		error = flush(r, false);
-	if (error)
-		return error;
 	if (r->items == LAYOUT_MAX_ITEMS)
 		return -EFBIG;
-	r->have += (size_t)snprintf(r->text + r->have, LINE_BYTES, "%" PRIx64 " %u %d\n", frame,
-				    order, moves);
+	error = packed_print(r->out, "%" PRIx64 " %u %d\n", frame, order, moves);
 	r->items++;
 	r->frames[moves] += UINT64_C(1) << order;
-	return 0;
+	return error;
 }
 
 static bool is_live(uint8_t kind)
@@ -253,8 +301,6 @@ static int record(struct record *r, struct pages *p, const struct options *o, ch
 	term_clear(&term);
 	if (got < 0)
 		return got;
-	if (!error)
-		error = flush(r, true);
 	if (error == -EFBIG)
 		(void)snprintf(err, size, "more than %d allocations; --blocks makes it fewer",
 			       LAYOUT_MAX_ITEMS);
@@ -267,57 +313,39 @@ static int record(struct record *r, struct pages *p, const struct options *o, ch
 	return error ? error : more;
 }
 
-static bool is_packed(const char *name)
+static int record_layout(const struct options *o)
 {
-	size_t n = strlen(name);
+	struct record r = { 0 };
+	struct pages *p = NULL;
+	char err[PAGES_ERROR] = "";
+	int error, status = 1, more = 0;
 
-	return n > 4 && !strcmp(name + n - 4, ".zst");
+	error = pages_open(&o->where, &p, err, sizeof(err));
+	if (!error) {
+		error = packed_open(&r.out, o->file, err, sizeof(err));
+		status = error ? 2 : 1;
+	}
+	if (!error) {
+		more = record(&r, p, o, err, sizeof(err));
+		error = more < 0 ? more : packed_commit(r.out, err, sizeof(err));
+		if (more < 0)
+			packed_abandon(r.out);
+	}
+	if (error) {
+		fprintf(stderr, "quire record: %s\n", err);
+	} else {
+		say(&r, p, o, more > 0);
+		status = 0;
+	}
+	pages_close(p);
+	return status;
 }
 
 int record_main(int argc, char **argv)
 {
 	struct options o = { 0 };
-	struct pages *p = NULL;
-	struct record *r;
-	char err[PAGES_ERROR] = "";
-	int error, status = 1, more = 0;
 
 	if (!parse(&o, argc, argv))
 		return 2;
-	r = calloc(1, sizeof(*r));
-	if (r && is_packed(o.file)) {
-		r->zstd = ZSTD_createCCtx();
-		if (!r->zstd ||
-		    ZSTD_isError(
-			    ZSTD_CCtx_setParameter(r->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
-		    ZSTD_isError(ZSTD_CCtx_setParameter(r->zstd, ZSTD_c_checksumFlag, 1))) {
-			ZSTD_freeCCtx(r->zstd);
-			free(r);
-			r = NULL;
-		}
-	}
-	if (!r) {
-		fputs("quire record: not enough memory\n", stderr);
-		return 2;
-	}
-	error = pages_open(&o.where, &p, err, sizeof(err));
-	if (!error) {
-		error = newfile_open(&r->new, o.file, err, sizeof(err));
-		status = error ? 2 : 1;
-	}
-	if (!error) {
-		more = record(r, p, &o, err, sizeof(err));
-		error = more < 0 ? more : newfile_commit(&r->new, err, sizeof(err));
-	}
-	if (error) {
-		newfile_abandon(&r->new);
-		fprintf(stderr, "quire record: %s\n", err);
-	} else {
-		say(r, p, &o, more > 0);
-		status = 0;
-	}
-	pages_close(p);
-	ZSTD_freeCCtx(r->zstd);
-	free(r);
-	return status;
+	return o.trace.file ? tracing(&o.trace) : record_layout(&o);
 }

@@ -84,8 +84,10 @@ static size_t count_missing(const struct judge *j)
 	size_t missing = 0;
 
 	for (size_t i = 0; i < s->n; i++)
-		if (!j->stays[i] && (s->things[i].holder == HOLDER_LEGACY ||
-				     watch_refused(j->arena->watch, (uint32_t)i)))
+		if (!j->stays[i] &&
+		    ((s->things[i].holder == HOLDER_LEGACY &&
+		      goal_has_frame(&j->report->options->goal, s->things[i].frame)) ||
+		     watch_refused(j->arena->watch, (uint32_t)i)))
 			missing++;
 	return missing;
 }
@@ -192,6 +194,25 @@ static void check_places(struct judge *j)
 	check(j->report, "pages elsewhere than their owners know:", lost, 0);
 }
 
+/* As many are free as the library says, by where each page is. */
+static void check_freed(struct judge *j)
+{
+	const struct goal *goal = &j->report->options->goal;
+	uint8_t *occupied = calloc(j->stage->blocks, 1);
+	uint64_t said = j->report->quire.runs + goal->free_before, is;
+
+	if (!occupied) {
+		report_fail(j->report, "no memory to count the free blocks");
+		return;
+	}
+	for (size_t i = 0; i < j->stage->n; i++)
+		occupied[thing_frame(&j->stage->things[i]) / QUIRE_BLOCK_FRAMES] = 1;
+	is = goal_count_free(goal, occupied);
+	if (j->report->quire.known && is < said)
+		check(j->report, "what is free:", is, said);
+	free(occupied);
+}
+
 void judge_books(struct judge *j)
 {
 	const char *what = "";
@@ -199,6 +220,7 @@ void judge_books(struct judge *j)
 	library_books(j);
 	owners_books(j);
 	check_places(j);
+	check_freed(j);
 	if (j->arena->kv && kv_validate(j->arena->kv, &what))
 		report_fail(j->report, "kv: %s", what);
 	if (j->arena->gem && gem_validate(j->arena->gem, &what))
@@ -267,6 +289,7 @@ void judge_result(struct judge *j)
 {
 	struct report *r = j->report;
 	const struct report_side *goal = r->options->inject.any ? &r->given : &r->possible;
+	char noun[GOAL_TEXT];
 
 	if (r->load.wrong)
 		report_fail(r,
@@ -284,8 +307,8 @@ void judge_result(struct judge *j)
 		return;
 	}
 	if (r->quire.known && goal->known && r->quire.runs != goal->runs)
-		report_fail(r, "%" PRIu64 " of %" PRIu64 " possible 2 MiB pages were freed",
-			    r->quire.runs, goal->runs);
+		report_fail(r, "%" PRIu64 " of %" PRIu64 " possible: %s", r->quire.runs, goal->runs,
+			    goal_noun(&r->options->goal, noun));
 	if (r->quire.known && r->quire.bytes && !r->load.accesses)
 		report_fail(r, "no access met a page on the move: nothing was tried under load");
 	if (r->quire.known)

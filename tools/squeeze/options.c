@@ -15,7 +15,8 @@ struct parse {
 	struct squeeze_options *options;
 	bool help;
 	bool pins_set;
-	char error[256]; /* "": argp found the mistake */
+	const char *goal; /* the option that set one; NULL: none yet */
+	char error[256];  /* "": argp found the mistake */
 };
 
 static const struct argp_option described[] = {
@@ -31,7 +32,15 @@ static const struct argp_option described[] = {
 	  "Make steps fail: copy:N, alloc:N, membarrier:N, membarrier:off, isolate:PCT, "
 	  "isolate:veto:PCT, migrate:eagain:N, migrate:busy:N, migrate:late:N",
 	  0 },
-	{ "shrink", 'k', NULL, 0, "Give the freed pages back to the system afterwards", 0 },
+	{ "want", 'w', "SIZE:N", 0,
+	  "Free N runs of SIZE, 2M to 1G, at the fewest bytes; N may be all (default 2M:all)", 0 },
+	{ "drain", 'd', "LO..HI", 0,
+	  "Empty this range instead: frames, bytes such as 64M, or per cent; whole blocks of 2M",
+	  0 },
+	{ "shrink", 'k', "PCT", OPTION_ARG_OPTIONAL,
+	  "Give the freed pages back to the system afterwards; with PCT, free no more than make so "
+	  "many per cent of the layout",
+	  0 },
 	{ "map", 'm', "FILE", 0, "Write a picture of all blocks before and after, as PNG", 0 },
 	{ "json", 'j', NULL, 0, "Print one JSON object instead of the table", 0 },
 	{ "help", 'h', NULL, 0, "Print this", 0 },
@@ -90,6 +99,38 @@ static bool owners(const char *text, unsigned *set)
 	}
 }
 
+/* One goal at a time. */
+static bool take_goal(struct parse *p, const char *option)
+{
+	if (p->goal && strcmp(p->goal, option) != 0) {
+		snprintf(p->error, sizeof(p->error), "--%s and --%s are two goals; give one",
+			 p->goal, option);
+		return false;
+	}
+	p->goal = option;
+	return true;
+}
+
+/* --shrink, --shrink=PCT or --shrink PCT. */
+static error_t parse_shrink(struct parse *p, char *arg, struct argp_state *state)
+{
+	struct goal *goal = &p->options->goal;
+
+	p->options->shrink = true;
+	if (!arg && state->next < state->argc && state->argv[state->next][0] != '-')
+		arg = state->argv[state->next++];
+	if (!arg)
+		return 0;
+	if (!take_goal(p, "shrink"))
+		return EINVAL;
+	goal->kind = GOAL_SHARE;
+	if (percentage(arg, &goal->pct) && goal->pct > 0)
+		return 0;
+	snprintf(p->error, sizeof(p->error),
+		 "--shrink wants nothing, or a percentage above 0 and up to 100, not '%.40s'", arg);
+	return EINVAL;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct parse *p = state->input;
@@ -143,9 +184,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return EINVAL;
 	case 'i':
 		return inject_parse(arg, &o->inject, p->error, sizeof(p->error)) ? 0 : EINVAL;
+	case 'w':
+		return take_goal(p, "want") &&
+				       goal_parse_want(arg, &o->goal, p->error, sizeof(p->error))
+			       ? 0
+			       : EINVAL;
+	case 'd':
+		return take_goal(p, "drain") &&
+				       goal_parse_drain(arg, &o->goal, p->error, sizeof(p->error))
+			       ? 0
+			       : EINVAL;
 	case 'k':
-		o->shrink = true;
-		return 0;
+		return parse_shrink(p, arg, state);
 	case 'j':
 		o->json = true;
 		return 0;
@@ -210,6 +260,7 @@ bool squeeze_options_parse(struct squeeze_options *options, int argc, char **arg
 	options->refuse = SQUEEZE_REFUSE;
 	options->seed = SQUEEZE_SEED;
 	options->owners = OWNERS_ALL;
+	goal_init(&options->goal);
 	options->load = cores > 2 ? (unsigned)(cores - 1) : 1;
 	if (options->load > SQUEEZE_MAX_LOAD)
 		options->load = SQUEEZE_MAX_LOAD;

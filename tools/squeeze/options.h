@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "goal.h"
 #include "inject.h"
 
 #define SQUEEZE_SEED 618u
@@ -27,9 +28,10 @@ struct squeeze_options {
 	unsigned load; /* threads */
 	uint64_t seed; /* below 2^63, so that JSON has room for it */
 	bool json;
-	const char *map; /* file for a picture of the blocks; NULL: none */
-	unsigned owners; /* which take part */
-	bool shrink;	 /* what is free then goes back to the system */
+	const char *map;  /* file for a picture of the blocks; NULL: none */
+	unsigned owners;  /* which take part */
+	struct goal goal; /* what is to be free */
+	bool shrink;	  /* what is free then goes back to the system */
 	struct inject inject;
 };
 

@@ -28,7 +28,7 @@ void report_fail(struct report *r, const char *format, ...)
 
 void report_head(const struct report *r)
 {
-	char live[TEXT], blocks[TEXT], refusing[TEXT];
+	char live[TEXT], blocks[TEXT], refusing[TEXT], goal[GOAL_TEXT];
 	double asked = floor(r->options->pins * (double)r->folios / 100 + 0.5);
 	double share = r->options->pins;
 
@@ -41,6 +41,8 @@ void report_head(const struct report *r)
 	       100.0 * (double)r->live_bytes / ((double)r->blocks * (2 << 20)));
 	printf("in use   %.3g %% of live pages, %s more refuse to move (seed %" PRIu64 ")\n", share,
 	       text_count(refusing, r->refusing), r->options->seed);
+	if (*goal_words(&r->options->goal, goal))
+		printf("goal     %s\n", goal);
 	fflush(stdout);
 }
 
@@ -143,6 +145,15 @@ static void text_shrunk(const struct report *r)
 		       text_size(after, r->resident_after));
 }
 
+static void text_no_place(const struct report *r)
+{
+	char n[TEXT];
+
+	if (r->quire.known && r->no_place && r->options->goal.kind == GOAL_RANGE)
+		printf("%-11s for what lives in %s of them\n", "no place",
+		       text_count(n, r->no_place));
+}
+
 /* What was made to fail, and how often it did. */
 static void text_inject(const struct report *r)
 {
@@ -240,11 +251,11 @@ static void text_speed(const struct report *r)
 
 void report_text(const struct report *r)
 {
-	char a[TEXT], b[TEXT], c[TEXT];
+	char a[TEXT], b[TEXT], c[TEXT], noun[GOAL_TEXT];
 
 	printf(row, "", "without owners", "quire", "possible");
-	printf(row, "2 MiB pages freed", side_runs(a, &r->without), side_runs(b, &r->quire),
-	       side_runs(c, &r->possible));
+	printf(row, goal_noun(&r->options->goal, noun), side_runs(a, &r->without),
+	       side_runs(b, &r->quire), side_runs(c, &r->possible));
 	printf(row, "bytes moved", side_bytes(a, &r->without), side_bytes(b, &r->quire),
 	       side_bytes(c, &r->possible));
 	text_verified(r, "jobs verified on the move", "gem", r->load.jobs.overlapped);
@@ -253,6 +264,7 @@ void report_text(const struct report *r)
 	text_load(r);
 	text_shrunk(r);
 	text_inject(r);
+	text_no_place(r);
 	text_stays(r);
 	text_reasons(r);
 	switch (r->verdict) {
@@ -357,6 +369,22 @@ static json_t *json_inject(const struct report *r)
 	return o;
 }
 
+/* Of what can be, "wanted" is null. */
+static json_t *json_goal(const struct report *r)
+{
+	const struct goal *g = &r->options->goal;
+
+	if (g->kind == GOAL_RANGE)
+		return json_pack("{s:s, s:I, s:I, s:I}", "kind", "range", "first_frame",
+				 (json_int_t)g->first * QUIRE_BLOCK_FRAMES, "frames",
+				 (json_int_t)(g->end - g->first) * QUIRE_BLOCK_FRAMES,
+				 "free_before", (json_int_t)g->free_before);
+	return json_pack("{s:s, s:I, s:o, s:I}", "kind", "runs", "frames",
+			 (json_int_t)g->blocks_each * QUIRE_BLOCK_FRAMES, "wanted",
+			 number(g->count != GOAL_ALL, g->count), "free_before",
+			 (json_int_t)g->free_before);
+}
+
 static json_t *json_shrunk(const struct report *r)
 {
 	if (!r->shrunk)
@@ -394,17 +422,18 @@ int report_json(const struct report *r)
 			      "blocks", (json_int_t)r->blocks, "folios", (json_int_t)r->folios,
 			      "in_use", (json_int_t)r->in_use, "refusing", (json_int_t)r->refusing);
 	json_t *rest = json_pack(
-		"{s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o}, "
+		"{s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o}, "
 		"s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
-		"s:s}",
+		"s:o, s:s}",
 		"without_owners", "runs", number(r->without.known, r->without.runs), "bytes_moved",
 		number(r->without.known, r->without.bytes), "quire", "runs",
 		number(ran, r->quire.runs), "bytes_moved", number(ran, r->quire.bytes),
 		"bytes_recopied", number(ran, r->bytes_recopied), "lower_bound_bytes",
-		number(ran, r->lower_bound_bytes), "seconds", real(ran, r->seconds), "gb_per_s",
-		real(ran, speed / 1e9), "copy_limit_gb_per_s",
+		number(ran, r->lower_bound_bytes), "no_place", number(ran, r->no_place), "seconds",
+		real(ran, r->seconds), "gb_per_s", real(ran, speed / 1e9), "copy_limit_gb_per_s",
 		real(r->copy_limit > 0, r->copy_limit / 1e9), "possible", "runs",
-		number(r->possible.known, r->possible.runs), "load", "accesses",
+		number(r->possible.known, r->possible.runs), "bytes_moved",
+		number(r->possible.known, r->possible.bytes), "load", "accesses",
 		(json_int_t)r->load.accesses, "jobs", (json_int_t)r->load.jobs.done,
 		"overlapped_jobs", (json_int_t)r->load.jobs.overlapped, "io",
 		(json_int_t)r->load.ios.done, "overlapped_io", (json_int_t)r->load.ios.overlapped,
@@ -413,8 +442,8 @@ int report_json(const struct report *r)
 		real(met, micro(&r->load.stalls, 0.999)), "stall_max_us",
 		real(met, 1e-3 * (double)r->load.stalls.max), "blockers", json_blockers(r),
 		"owners", json_owners(r), "ring", json_ring(r), "reasons", json_reasons(r),
-		"injected", json_inject(r), "shrunk", json_shrunk(r), "verdict",
-		verdicts[r->verdict]);
+		"injected", json_inject(r), "shrunk", json_shrunk(r), "goal", json_goal(r),
+		"verdict", verdicts[r->verdict]);
 	int err = -ENOMEM;
 
 	if (o && rest && !json_object_update(o, rest) &&

@@ -55,8 +55,9 @@ struct report {
 	struct report_side without, quire, possible;
 	struct report_side given; /* possible with those that stayed; where faults were asked for */
 	uint64_t bytes_recopied, lower_bound_bytes;
-	bool shrunk;				  /* as asked for: */
-	uint64_t given_back;			  /* bytes */
+	uint64_t no_place;   /* runs, or blocks, left as they are for want of places elsewhere */
+	bool shrunk;	     /* as asked for: */
+	uint64_t given_back; /* bytes */
 	uint64_t resident_before, resident_after; /* bytes of shared memory, of that arena */
 	double seconds;
 	double copy_limit; /* bytes a second; 0: not measured */

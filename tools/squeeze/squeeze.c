@@ -14,16 +14,15 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <quire.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../../tests/oracle/oracle.h"
-#include "clock.h"
 #include "copylimit.h"
+#include "goal.h"
 #include "inject.h"
+#include "interrupt.h"
 #include "judge.h"
 #include "load.h"
 #include "map.h"
@@ -41,6 +40,7 @@ enum { EXIT_PASS = 0, EXIT_FAIL = 1, EXIT_INPUT = 2 };
 
 struct squeeze {
 	struct squeeze_options options;
+	const struct goal *goal;
 	char file[PATH_MAX];
 	struct layout layout;
 	struct stage stage;
@@ -56,37 +56,6 @@ struct squeeze {
 	size_t ncopies;
 	char lack[128]; /* what there was not enough of, before anything moved; "": of nothing */
 };
-
-static volatile sig_atomic_t interrupted;
-static uint64_t interrupted_at; /* atomic: a handler may run in any thread */
-
-/* timeout(1), for one, signals both the program and its group: two of them mean one. */
-#define SAME_SIGNAL_NS 300000000u
-
-/* The first signal ends the work in order, a later one the program. */
-static void on_signal(int number)
-{
-	uint64_t none = 0, now = clock_ns();
-
-	interrupted = 1;
-	if (__atomic_compare_exchange_n(&interrupted_at, &none, now, false, __ATOMIC_SEQ_CST,
-					__ATOMIC_SEQ_CST) ||
-	    now < none + SAME_SIGNAL_NS)
-		return;
-	signal(number, SIG_DFL);
-	raise(number);
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action;
-
-	memset(&action, 0, sizeof(action));
-	action.sa_handler = on_signal;
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-}
 
 static void complain(struct squeeze *s, const char *what, const char *why)
 {
@@ -165,6 +134,11 @@ static bool prepare(struct squeeze *s)
 		complain(s, s->layout.name, "no memory for a layout of this size");
 		return false;
 	}
+	if (!goal_settle(&s->options.goal, s->stage.recorded, s->stage.blocks, why, sizeof(why))) {
+		complain(s, s->layout.name, why);
+		return false;
+	}
+	s->goal = &o->goal;
 	need = stage_memory(&s->stage);
 	have = memory_available("");
 	if (need > have) {
@@ -209,8 +183,7 @@ static int ask_oracle(const struct squeeze *s, const struct fixed *fixed, uint8_
 		      struct report_side *possible)
 {
 	const struct stage *st = &s->stage;
-	struct oracle_folio *folios = calloc(st->n, sizeof(*folios));
-	struct oracle_arena arena = { st->blocks, 9, st->n, folios };
+	struct oracle_folio *folios = calloc(st->n + goal_room(s->goal), sizeof(*folios));
 	struct oracle_verdict verdict;
 	int err;
 
@@ -222,15 +195,14 @@ static int ask_oracle(const struct squeeze *s, const struct fixed *fixed, uint8_
 		enum holder h = t->holder;
 
 		folios[i].block = at / QUIRE_BLOCK_FRAMES;
-		folios[i].offset = (uint16_t)(at % QUIRE_BLOCK_FRAMES);
+		folios[i].offset = at % QUIRE_BLOCK_FRAMES;
 		folios[i].order = t->order;
 		folios[i].fixed = h == HOLDER_LEGACY || (fixed->in_use && t->in_use) ||
 				  (fixed->stays && fixed->stays[i]);
 	}
-	err = oracle_judge(&arena, UINT64_MAX, &verdict, taken);
+	err = goal_judge(s->goal, folios, st->n, &verdict, &possible->runs, taken);
 	if (!err) {
 		possible->known = true;
-		possible->runs = verdict.runs - (st->blocks - st->recorded);
 		possible->bytes = verdict.bytes;
 	}
 	free(folios);
@@ -256,14 +228,13 @@ static int plan_and_move(struct squeeze *s, struct arena *a, const char *label,
 			 struct quire_plan **plan, struct quire_result *result,
 			 struct report_side *side)
 {
+	const struct quire_goal goal = goal_for_plan(s->goal);
 	struct quire_plan_info info = { .size = sizeof(info) };
+	uint64_t before = s->goal->free_before;
 	int err;
 
 	phase(s, label, true);
-	err = quire_plan_create(a->quire,
-				QUIRE_GOAL(.kind = QUIRE_GOAL_RUNS, .frames = QUIRE_BLOCK_FRAMES,
-					   .count = QUIRE_MAX),
-				plan);
+	err = quire_plan_create(a->quire, &goal, plan);
 	if (err)
 		return err;
 	err = quire_plan_info(*plan, &info);
@@ -275,10 +246,10 @@ static int plan_and_move(struct squeeze *s, struct arena *a, const char *label,
 	if (err && err != -ECANCELED && err != -EBUSY && err != -ENOSPC)
 		return err;
 	side->known = true;
-	side->runs = result->obtained -
-		     (result->obtained < info.runs_free ? result->obtained : info.runs_free);
+	side->runs = result->obtained - (result->obtained < before ? result->obtained : before);
 	side->bytes = result->bytes_moved;
 	s->report.lower_bound_bytes = info.lower_bound_bytes;
+	s->report.no_place = info.no_place;
 	return err == -ECANCELED ? err : 0;
 }
 
@@ -541,7 +512,7 @@ int squeeze_main(int argc, char **argv)
 	if (!squeeze_options_parse(&s->options, argc, argv))
 		goto out;
 	inject_prepare(&s->options.inject);
-	catch_signals();
+	interrupt_catch(NULL);
 	term_init(&s->term);
 	if (!prepare(s))
 		goto out;
