@@ -16,6 +16,7 @@
 #define BATCHES 64u
 
 static struct blocks blocks;
+static struct blocks_counts counts;
 
 /* Nanoseconds for a pair; negative if there was no memory. */
 static double pairs(uint32_t *frame, unsigned order, unsigned batch, unsigned batches)
@@ -84,7 +85,7 @@ int main(void)
 	double v[3][BENCH_ROUNDS], c[3][BENCH_ROUNDS], r[3][BENCH_ROUNDS];
 	static uint32_t frame[BATCH];
 
-	if (blocks_init(&blocks, BLOCKS)) {
+	if (blocks_init(&blocks, BLOCKS, &counts)) {
 		fprintf(stderr, "alloc: out of memory\n");
 		return 1;
 	}

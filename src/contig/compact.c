@@ -206,19 +206,19 @@ static void ask(struct background *b, const struct quire_policy_view *view,
  */
 static bool watch_runs(struct background *b, const struct quire_policy_view *view, uint32_t below)
 {
-	struct nodes *nodes = b->q->node;
+	struct nodes *node = b->q->node;
 	uint32_t empty, runs, level;
 
 	if (below > view->runs_free)
 		below = view->runs_free; /* the policy knows, and rests all the same */
 	if (view->run_frames == QUIRE_BLOCK_FRAMES)
-		return node_watch(nodes, BLOCKS_WATCH_BOTH, below) >= below;
-	empty = node_watch(nodes, BLOCKS_WATCH_TAKES, 0);
+		return node_watch(node, BLOCKS_WATCH_BOTH, below) >= below;
+	empty = node_watch(node, BLOCKS_WATCH_TAKES, 0);
 	runs = free_runs(b->q, view->run_frames);
 	if (runs < below)
 		return false;
 	level = below ? empty - (runs - below < empty ? runs - below : empty) : 0;
-	return node_watch(nodes, BLOCKS_WATCH_TAKES, level) >= level;
+	return node_watch(node, BLOCKS_WATCH_TAKES, level) >= level;
 }
 
 /* --- doing it --- */

@@ -15,8 +15,8 @@
 #define FREE(s) (QUIRE_BLOCK_FRAMES - USED(s))
 #define CLAIMED (1u << 10)
 #define PINNED (1u << 11)  /* its class; says nothing while the block is empty */
-#define FILLED (1u << 12)  /* else it is a hole; set with the first frame that is used */
-#define COUNTED (1u << 13) /* nobody has a frame of it, and it is one of those in `empty` */
+#define COUNTED (1u << 12) /* nobody has a frame of it, and it is one of those in `empty` */
+#define FILLED (1u << 13)  /* else it is a hole; set with the first frame that is used */
 
 /* Blocks whose states share a cache line. */
 #define LINE_BLOCKS 16u
@@ -87,10 +87,10 @@ static void mark_anew(struct blocks *b, uint32_t i, unsigned list)
 /* One empty block less. */
 static void uncount(struct blocks *b)
 {
-	uint32_t left = fetch_sub(&b->empty, 1u) - 1;
+	uint32_t left = fetch_sub(&b->counts->empty, 1u) - 1;
 
-	if (left < load_seq(&b->below))
-		b->low(b->low_arg);
+	if (left < load_seq(&b->counts->below))
+		b->counts->low(b->counts->low_arg);
 }
 
 /* count_take() of what may be empty: who begins a block says so. Apart, so that others do not pay.
@@ -138,7 +138,7 @@ static void count_empty(struct blocks *b, uint32_t i)
 
 	while (!USED(s) && !(s & COUNTED)) {
 		/* Before the flag: whoever clears it finds it counted. */
-		fetch_add(&b->empty, 1u);
+		fetch_add(&b->counts->empty, 1u);
 		if (compare_exchange(&b->state[i], &s, s | COUNTED))
 			break;
 		uncount(b);
@@ -151,7 +151,7 @@ static __attribute__((noinline)) void emptied(struct blocks *b, uint32_t i, uint
 	mark(b, i, s);
 	/* seq_cst, as the step to empty was: either this sees the watch or its look sees that step.
 	 */
-	if (load_seq(&b->watch) == BLOCKS_WATCH_BOTH)
+	if (load_seq(&b->counts->watch) == BLOCKS_WATCH_BOTH)
 		count_empty(b, i);
 }
 
@@ -610,15 +610,16 @@ void blocks_unclaim(struct blocks *b, uint32_t first, uint32_t n, const void *wh
 
 uint32_t blocks_watch(struct blocks *b, enum blocks_watch watch, uint32_t below)
 {
-	__atomic_store_n(&b->below, watch == BLOCKS_WATCH_OFF ? 0 : below, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&b->watch, watch, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&b->counts->below, watch == BLOCKS_WATCH_OFF ? 0 : below,
+			 __ATOMIC_SEQ_CST);
+	__atomic_store_n(&b->counts->watch, watch, __ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (watch != BLOCKS_WATCH_OFF)
 			count_empty(b, i);
 		else if (__atomic_fetch_and(&b->state[i], ~COUNTED, __ATOMIC_SEQ_CST) & COUNTED)
-			fetch_sub(&b->empty, 1u);
+			fetch_sub(&b->counts->empty, 1u);
 	}
-	return load_seq(&b->empty);
+	return load_seq(&b->counts->empty);
 }
 
 /* --- looking --- */
@@ -661,7 +662,7 @@ void blocks_look(const struct blocks *b, uint32_t block, struct block_bits *used
 	*claim = blocks_claimed_by(b, block);
 }
 
-const char *blocks_validate(const struct blocks *b)
+const char *blocks_validate(const struct blocks *b, uint32_t *counted)
 {
 	uint32_t empty = 0;
 
@@ -671,11 +672,11 @@ const char *blocks_validate(const struct blocks *b)
 
 		if (bits_count_clear(&b->field[i], 0) != FREE(s))
 			return "a block's count is not the number of its set bits";
+		if (USED(s) && !(s & FILLED))
+			return "a block with frames in use has no memory";
 		if ((s & COUNTED) && USED(s))
 			return "a block in use is counted as empty";
 		empty += !!(s & COUNTED);
-		if (USED(s) && !(s & FILLED))
-			return "a block with frames in use has no memory";
 		if (!(s & CLAIMED) != !b->claim[i])
 			return "a block is claimed by nobody, or a claim keeps nobody out";
 		for (unsigned l = 0; l < BLOCK_LISTS; l++)
@@ -684,10 +685,11 @@ const char *blocks_validate(const struct blocks *b)
 		if (!marked)
 			return "a block with free frames is in no list";
 	}
-	return empty == load_acquire(&b->empty) ? NULL : "the empty blocks are counted wrong";
+	*counted += empty;
+	return NULL;
 }
 
-int blocks_init(struct blocks *b, uint32_t n)
+int blocks_init(struct blocks *b, uint32_t n, struct blocks_counts *counts)
 {
 	uint64_t field = (uint64_t)n * sizeof(*b->field), state = (uint64_t)n * sizeof(*b->state);
 	uint64_t claim = (uint64_t)n * sizeof(*b->claim), list, lines;
@@ -696,6 +698,7 @@ int blocks_init(struct blocks *b, uint32_t n)
 
 	memset(b, 0, sizeof(*b));
 	b->n = n;
+	b->counts = counts;
 	b->words = (n + 63u) / 64;
 	list = b->words * sizeof(uint64_t);
 	/* Each part on cache lines of its own. */

@@ -55,6 +55,18 @@ struct block_slot {
 	uint32_t pad[16 - BLOCK_CLASSES * BLOCK_GROUPS];
 };
 
+/*
+ * Of who watches the empty blocks, blocks_watch(): of one or more struct blocks. While nobody does,
+ * nothing is counted.
+ */
+struct blocks_counts {
+	uint32_t watch; /* atomic: enum blocks_watch */
+	uint32_t below; /* atomic: low is called when a block is begun and fewer are empty */
+	uint32_t empty; /* atomic: blocks with COUNTED in their state, none of which is in use */
+	void (*low)(void *arg);
+	void *low_arg;
+};
+
 struct blocks {
 	uint32_t n;
 	size_t words; /* of a list */
@@ -67,22 +79,14 @@ struct blocks {
 	uint64_t bytes;
 	struct block_slot *slot;
 	uint8_t *line; /* of each cache line of states: the slot + 1 that has homes there, or 0 */
-
-	/*
-	 * Of who watches the empty blocks, blocks_watch(). While nobody does, nothing is counted.
-	 */
-	uint32_t watch; /* atomic: enum blocks_watch */
-	uint32_t below; /* atomic: low is called when a block is begun and fewer are empty */
-	uint32_t empty; /* atomic: blocks with COUNTED in their state, none of which is in use */
-	void (*low)(void *arg);
-	void *low_arg;
 	/* Brings memory behind a block; NULL: it comes by itself. After an error it has none. */
 	int (*fill)(void *arg, uint32_t block);
 	void *fill_arg;
+	struct blocks_counts *counts;
 };
 
-/* n blocks, all free. 0 or -ENOMEM. */
-int blocks_init(struct blocks *blocks, uint32_t n);
+/* n blocks, all free; counts are the caller's, zeroed at first. 0 or -ENOMEM. */
+int blocks_init(struct blocks *blocks, uint32_t n, struct blocks_counts *counts);
 void blocks_finish(struct blocks *blocks);
 
 /*
@@ -138,7 +142,10 @@ uint64_t blocks_free_frames(const struct blocks *blocks);
 void blocks_look(const struct blocks *blocks, uint32_t block, struct block_bits *used,
 		 uint32_t *free, const void **claim);
 
-/* NULL, or which of the invariants above does not hold. When nothing else runs. */
-const char *blocks_validate(const struct blocks *blocks);
+/*
+ * NULL, or which of the invariants above does not hold, when nothing else runs. Adds to *counted
+ * what counts->empty has to be, the sum over all of that counts.
+ */
+const char *blocks_validate(const struct blocks *blocks, uint32_t *counted);
 
 #endif

@@ -221,9 +221,12 @@ void node_look(struct nodes *nodes, uint32_t block, struct node_block *out)
 const char *node_validate(struct nodes *nodes)
 {
 	const char *wrong = NULL;
+	uint32_t counted = 0;
 
 	for (uint32_t i = 0; i < nodes->count && !wrong; i++)
-		wrong = blocks_validate(&nodes->node[i].blocks);
+		wrong = blocks_validate(&nodes->node[i].blocks, &counted);
+	if (!wrong && counted != load_acquire(&nodes->counts.empty))
+		wrong = "the empty blocks are counted wrong";
 	return wrong ? wrong : takers_validate(nodes);
 }
 
@@ -269,6 +272,22 @@ uint64_t node_metadata_bytes(const struct nodes *nodes)
 	for (uint32_t i = 0; i < nodes->count; i++)
 		n += nodes->node[i].blocks.bytes;
 	return n;
+}
+
+/* --- watching --- */
+
+static void low(void *quire)
+{
+	notice(quire, NOTICE_LOW);
+}
+
+uint32_t node_watch(struct nodes *nodes, enum blocks_watch watch, uint32_t below)
+{
+	uint32_t empty = 0;
+
+	for (uint32_t i = 0; i < nodes->count; i++)
+		empty = blocks_watch(&nodes->node[i].blocks, watch, below);
+	return empty;
 }
 
 /* --- what callers may know, and say --- */
@@ -366,7 +385,7 @@ static int one_init(struct quire *q, struct nodes *nodes, const struct quire_nod
 {
 	struct node *node = &nodes->node[nodes->count];
 	uint32_t blocks = (uint32_t)(options->bytes / OS_BLOCK_BYTES);
-	int error = blocks_init(&node->blocks, blocks);
+	int error = blocks_init(&node->blocks, blocks, &nodes->counts);
 
 	if (error)
 		return error;
@@ -411,6 +430,8 @@ static int nodes_init(struct quire *q)
 	for (uint32_t i = 0; i < q->options.nodes; i++)
 		bytes += q->options.node[i].bytes;
 	nodes->frames = bytes / QUIRE_FRAME_BYTES;
+	nodes->counts.low = low;
+	nodes->counts.low_arg = q;
 	error = os_reserve_arena(bytes, &p);
 	if (error)
 		goto undo_nodes;

@@ -56,6 +56,7 @@ struct nodes {
 	struct node node[QUIRE_NODES_MAX];
 	uint32_t count;
 	uint32_t blocks; /* of all */
+	struct blocks_counts counts;
 	char *base;
 	uint64_t frames;
 	uint32_t *tag;
@@ -65,8 +66,6 @@ struct nodes {
 	uint16_t *taken;      /* the same, lent or not; takers.c */
 	uint64_t *some_taken; /* a bit a block */
 	pthread_mutex_t lock; /* of takers */
-	struct quire *quire;  /* who is told that few blocks are empty */
-	uint32_t below;	      /* atomic: how few; node_watch() */
 };
 
 /* What one block holds, at one moment. */
@@ -204,8 +203,8 @@ uint32_t node_free_of(const struct nodes *nodes, uint32_t block);
 void node_look(struct nodes *nodes, uint32_t block, struct node_block *out);
 
 /*
- * blocks_watch() of all nodes; who begins a block when fewer than below are empty gives NOTICE_LOW.
- * Returns how many are empty, of nodes that are online.
+ * blocks_watch(), of all nodes; who begins a block when fewer than below are empty gives
+ * NOTICE_LOW. Returns how many are empty.
  */
 uint32_t node_watch(struct nodes *nodes, enum blocks_watch watch, uint32_t below);
 

@@ -107,15 +107,16 @@ uint64_t memory_available(const char *root)
 
 uint64_t memory_resident(void)
 {
-	uint64_t kib = 0;
+	uint64_t kib = 0, n;
 	char line[256];
 	FILE *f = fopen("/proc/self/status", "re");
 
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "RssShmem: %" SCNu64, &kib) == 1)
-			break;
+		if (sscanf(line, "RssShmem: %" SCNu64, &n) == 1 ||
+		    sscanf(line, "HugetlbPages: %" SCNu64, &n) == 1)
+			kib += n;
 	fclose(f);
 	return kib << 10;
 }

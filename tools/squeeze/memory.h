@@ -10,7 +10,9 @@
 /* Bytes that this process may lock, or have the kernel pin; UINT64_MAX: any. */
 uint64_t memory_lockable(void);
 
-/* Bytes of shared memory that this process has in memory, by /proc/self/status; 0: it says nothing.
+/*
+ * Bytes of shared memory that this process has in memory, hugetlb's among them, by
+ * /proc/self/status; 0: it says nothing.
  */
 uint64_t memory_resident(void);
 

@@ -41,6 +41,10 @@ static const struct argp_option described[] = {
 	  "Give the freed pages back to the system afterwards; with PCT, free no more than make so "
 	  "many per cent of the layout",
 	  0 },
+	{ "backing", 'b', "4k|2m", 0,
+	  "Pages behind the arena: 2m: hugetlb if it can be had, else by MADV_COLLAPSE (default "
+	  "4k)",
+	  0 },
 	{ "map", 'm', "FILE", 0, "Write a picture of all blocks before and after, as PNG", 0 },
 	{ "json", 'j', NULL, 0, "Print one JSON object instead of the table", 0 },
 	{ "help", 'h', NULL, 0, "Print this", 0 },
@@ -196,6 +200,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			       : EINVAL;
 	case 'k':
 		return parse_shrink(p, arg, state);
+	case 'b':
+		o->huge = !strcmp(arg, "2m");
+		if (o->huge || !strcmp(arg, "4k"))
+			return 0;
+		snprintf(p->error, sizeof(p->error), "--backing wants 4k or 2m, not '%.40s'", arg);
+		return EINVAL;
 	case 'j':
 		o->json = true;
 		return 0;

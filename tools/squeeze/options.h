@@ -32,6 +32,7 @@ struct squeeze_options {
 	unsigned owners;  /* which take part */
 	struct goal goal; /* what is to be free */
 	bool shrink;	  /* what is free then goes back to the system */
+	bool huge;	  /* 2 MiB pages behind the arena */
 	struct inject inject;
 };
 

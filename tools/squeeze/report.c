@@ -139,6 +139,12 @@ static void text_shrunk(const struct report *r)
 {
 	char given[TEXT], before[TEXT], after[TEXT];
 
+	if (r->options->huge && r->backing)
+		printf("%-11s %s\n", "backing",
+		       !strcmp(r->backing, "hugetlb") ? "2 MiB pages of hugetlb"
+		       : !strcmp(r->backing, "collapse")
+			       ? "2 MiB pages, by MADV_COLLAPSE"
+			       : "4 KiB pages: this system has no others");
 	if (r->shrunk)
 		printf("%-11s %s of free pages; %s were in memory, %s are\n", "given back",
 		       text_size(given, r->given_back), text_size(before, r->resident_before),
@@ -385,6 +391,11 @@ static json_t *json_goal(const struct report *r)
 			 (json_int_t)g->free_before);
 }
 
+static json_t *json_backing(const struct report *r)
+{
+	return r->backing ? json_string(r->backing) : json_null();
+}
+
 static json_t *json_shrunk(const struct report *r)
 {
 	if (!r->shrunk)
@@ -424,7 +435,7 @@ int report_json(const struct report *r)
 	json_t *rest = json_pack(
 		"{s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o}, "
 		"s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:s}",
+		"s:o, s:o, s:s}",
 		"without_owners", "runs", number(r->without.known, r->without.runs), "bytes_moved",
 		number(r->without.known, r->without.bytes), "quire", "runs",
 		number(ran, r->quire.runs), "bytes_moved", number(ran, r->quire.bytes),
@@ -442,8 +453,8 @@ int report_json(const struct report *r)
 		real(met, micro(&r->load.stalls, 0.999)), "stall_max_us",
 		real(met, 1e-3 * (double)r->load.stalls.max), "blockers", json_blockers(r),
 		"owners", json_owners(r), "ring", json_ring(r), "reasons", json_reasons(r),
-		"injected", json_inject(r), "shrunk", json_shrunk(r), "goal", json_goal(r),
-		"verdict", verdicts[r->verdict]);
+		"injected", json_inject(r), "shrunk", json_shrunk(r), "backing", json_backing(r),
+		"goal", json_goal(r), "verdict", verdicts[r->verdict]);
 	int err = -ENOMEM;
 
 	if (o && rest && !json_object_update(o, rest) &&

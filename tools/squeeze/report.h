@@ -56,6 +56,7 @@ struct report {
 	struct report_side given; /* possible with those that stayed; where faults were asked for */
 	uint64_t bytes_recopied, lower_bound_bytes;
 	uint64_t no_place;   /* runs, or blocks, left as they are for want of places elsewhere */
+	const char *backing; /* "4k", "collapse", "hugetlb"; NULL: there was no arena */
 	bool shrunk;	     /* as asked for: */
 	uint64_t given_back; /* bytes */
 	uint64_t resident_before, resident_after; /* bytes of shared memory, of that arena */

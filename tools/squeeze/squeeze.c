@@ -111,8 +111,8 @@ static bool prepare(struct squeeze *s)
 {
 	const struct squeeze_options *o = &s->options;
 	struct report *r = &s->report;
-	const struct stage_shares shares = { o->pins, o->refuse, o->owners, memory_lockable(),
-					     o->seed };
+	const struct stage_shares shares = { o->pins,		o->refuse, o->owners,
+					     memory_lockable(), o->seed,   o->huge };
 	uint64_t need, have;
 	char why[PATH_MAX + 256];
 
@@ -375,6 +375,17 @@ static void shrink(struct squeeze *s, struct arena *a)
 	r->given_back = (uint64_t)given;
 }
 
+static const char *backing_of(const struct arena *a)
+{
+	struct quire_node_info info = { .size = sizeof(info) };
+
+	if (quire_node_info(a->quire, 0, &info))
+		return "unknown";
+	return info.backing == QUIRE_BACKING_HUGETLB	? "hugetlb"
+	       : info.backing == QUIRE_BACKING_COLLAPSE ? "collapse"
+							: "4k";
+}
+
 static int move_under_load(struct squeeze *s, struct arena *a, struct load *load)
 {
 	struct quire_result result = { .size = sizeof(result) };
@@ -384,6 +395,7 @@ static int move_under_load(struct squeeze *s, struct arena *a, struct load *load
 	struct quire_plan *plan = NULL;
 	int err;
 
+	r->backing = backing_of(a);
 	read_heat(s, a, s->before);
 	err = failed(s, "starting the load", load_start(load, a, s->options.seed));
 	if (err)

@@ -107,6 +107,7 @@ int stage_init(struct stage *s, const struct layout *layout, const struct stage_
 
 	memset(s, 0, sizeof(*s));
 	s->seed = shares->seed;
+	s->huge = shares->huge;
 	s->n = layout->n;
 	s->recorded = layout->blocks;
 	s->blocks = layout->blocks + (layout->blocks + 99) / 100;
@@ -157,9 +158,11 @@ uint64_t stage_memory(const struct stage *s)
 	uint64_t live = (uint64_t)s->pages * QUIRE_FRAME_BYTES;
 	uint64_t arena = (uint64_t)s->blocks * QUIRE_BLOCK_FRAMES * QUIRE_FRAME_BYTES;
 
-	/* a move leaves the old pages of the memory file in place; 256 bytes a folio for all books
+	/*
+	 * a move leaves the old pages of the memory file in place, and huge ones are there as a
+	 * whole; 256 bytes a folio for all books
 	 */
-	return (2 * live < arena ? 2 * live : arena) + 256 * (uint64_t)s->n +
+	return (!s->huge && 2 * live < arena ? 2 * live : arena) + 256 * (uint64_t)s->n +
 	       16 * (uint64_t)s->pages + arena / 256 + (32u << 20);
 }
 
@@ -285,7 +288,8 @@ int arena_create(struct arena *a, struct stage *s, bool owners, const struct are
 
 	*what = "creating an arena";
 	err = quire_create(QUIRE_OPTIONS(.arena_bytes = (uint64_t)s->blocks * QUIRE_BLOCK_FRAMES *
-							QUIRE_FRAME_BYTES),
+							QUIRE_FRAME_BYTES,
+					 .backing = s->huge ? QUIRE_BACKING_2M : QUIRE_BACKING_4K),
 			   &a->quire);
 	if (err)
 		return err;

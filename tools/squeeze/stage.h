@@ -64,6 +64,7 @@ struct stage {
 	uint32_t blocks;	   /* with the free ones at the end */
 	uint32_t recorded;	   /* without them */
 	uint32_t pages;		   /* frames in use */
+	bool huge;		   /* arenas are to have 2 MiB pages */
 	uint32_t *first;	   /* first[b] to first[b + 1] - 1: the things of block b */
 	struct sequence *sequence; /* of each page, see content.h */
 	uint64_t *base;		   /* of each page: atomic, changed by who has its sequence */
@@ -75,6 +76,7 @@ struct stage_shares {
 	unsigned owners;     /* OWNERS_..., see options.h */
 	uint64_t ring_bytes; /* ring may have registered, at most */
 	uint64_t seed;
+	bool huge; /* arenas have 2 MiB pages behind them */
 };
 
 /*
