@@ -42,10 +42,15 @@ build_needs() {
 	EOF
 }
 
-# ./test mutants, ./test model
+# ./test mutants, ./test fuzz --minutes, ./test model
 mutants_needs() {
 	echo "cmd git git"
 	echo "cmd patch patch"
+}
+
+fuzz_needs() {
+	CC=clang build_needs
+	echo "file /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a libclang-rt-14-dev"
 }
 
 model_needs() {

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # spdx.sh: every file says in its first lines under which licence it is: GPL-2.0-only under linux/,
-# MIT anywhere else. LICENSE is the licence; patches and recorded data cannot carry the line.
+# MIT anywhere else. LICENSE is the licence; patches, recorded data and the seeds of fuzzers cannot
+# carry the line.
 set -eu
 cd "$(dirname "$0")/.."
 status=0
@@ -10,7 +11,7 @@ git ls-files -co --exclude-standard >"${list:=$(mktemp)}"
 while IFS= read -r file; do
 	[ -f "$file" ] || continue
 	case $file in
-	LICENSE | *.patch | *.zst) continue ;;
+	LICENSE | *.patch | *.zst | tests/fuzz/seeds/*) continue ;;
 	linux/*) want='GPL-2\.0-only' ;;
 	*) want='MIT' ;;
 	esac

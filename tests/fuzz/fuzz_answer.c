@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_answer.c: libFuzzer's way into what `quire explain` makes of a server's words. A good seed
- * is an answer: printf 'quire 1 explain\n' to the socket of examples/serve.
+ * fuzz_answer.c: libFuzzer's way into what `quire explain` makes of a server's words.
  */
 #include <stdint.h>
 #include <stdlib.h>

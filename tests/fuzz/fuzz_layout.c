@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_layout.c: libFuzzer's way into the layout reader. Good seeds: tests/fuzz has none of its
- * own; start from a few lines of data/, plain and as zstd.
+ * fuzz_layout.c: libFuzzer's way into the layout reader.
  */
 #include <stdint.h>
 #include <stdio.h>
