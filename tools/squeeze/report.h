@@ -5,6 +5,7 @@
 #ifndef SQUEEZE_REPORT_H
 #define SQUEEZE_REPORT_H
 
+#include "kernel.h"
 #include "load.h"
 #include "options.h"
 #include "term.h"
@@ -55,9 +56,10 @@ struct report {
 	struct report_side without, quire, possible;
 	struct report_side given; /* possible with those that stayed; where faults were asked for */
 	uint64_t bytes_recopied, lower_bound_bytes;
-	uint64_t no_place;   /* runs, or blocks, left as they are for want of places elsewhere */
-	bool shrunk;	     /* as asked for: */
-	uint64_t given_back; /* bytes */
+	uint64_t no_place; /* runs, or blocks, left as they are for want of places elsewhere */
+	struct kernel_result kernel;		  /* where it was asked for */
+	bool shrunk;				  /* as asked for: */
+	uint64_t given_back;			  /* bytes */
 	uint64_t resident_before, resident_after; /* bytes of shared memory, of that arena */
 	double seconds;
 	double copy_limit; /* bytes a second; 0: not measured */
