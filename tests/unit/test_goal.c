@@ -8,7 +8,10 @@
 #include "command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define BLOCKS 8u
 
@@ -19,6 +22,7 @@ static int make_files(void **state)
 
 	(void)state;
 	folder_make();
+	assert_int_equal(chmod(path(""), 0755), 0);
 	for (unsigned b = 0; b < BLOCKS; b++)
 		for (unsigned i = 0; i < 10 * (b + 1); i++)
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%x 0 1\n",
@@ -246,6 +250,9 @@ static void test_goal_bad_input(void **state)
 		"--shrink 5 --want all",
 		"--want all --drain 0..512",
 		"--drain 0..512 --shrink 5",
+		"--kernel --want all",
+		"--drain 0..512 --kernel",
+		"--kernel=1",
 	};
 
 	(void)state;
@@ -262,6 +269,40 @@ static void test_goal_bad_input(void **state)
 	}
 }
 
+/* In the child: whoever may read the program, and no more. */
+static void nobody(void)
+{
+	if (chdir("/") || setgid(65534) || setuid(65534))
+		_exit(77);
+}
+
+/* Without root Linux is not asked: one line says why, and all else is as ever. */
+static void test_goal_kernel_without_root(void **state)
+{
+	struct outcome o;
+	json_t *all, *part;
+
+	(void)state;
+	command_in_child = nobody;
+	o = run("squeeze --json --kernel --refuse 0 --pins 0 --layout %s", path("steps"));
+	command_in_child = NULL;
+	if (o.status == 77 || o.status == 99) {
+		done(&o);
+		skip(); /* the program cannot be read by others */
+	}
+	assert_int_equal(o.status, 0);
+	assert_string_equal(o.err, "");
+	all = json_loads(o.out, 0, NULL);
+	assert_non_null(all);
+	part = get(all, "linux");
+	assert_true(json_is_null(get(part, "runs")));
+	assert_non_null(strstr(json_string_value(get(part, "why_not")),
+			       "nr_hugepages: Permission denied; it takes root"));
+	assert_int_equal(whole(get(all, "quire"), "runs"), 7);
+	json_decref(all);
+	done(&o);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +314,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_goal_share_is_given_back),
 		cmocka_unit_test(test_goal_holds_under_refusals),
 		cmocka_unit_test(test_goal_bad_input),
+		cmocka_unit_test(test_goal_kernel_without_root),
 	};
 
 	if (argc != 2) {

@@ -45,6 +45,10 @@ static const struct argp_option described[] = {
 	  "Pages behind the arena: 2m: hugetlb if it can be had, else by MADV_COLLAPSE (default "
 	  "4k)",
 	  0 },
+	{ "kernel", 'K', NULL, 0,
+	  "Let Linux compact the same layout in this machine's memory, too; takes root, disturbs "
+	  "the whole machine",
+	  0 },
 	{ "map", 'm', "FILE", 0, "Write a picture of all blocks before and after, as PNG", 0 },
 	{ "json", 'j', NULL, 0, "Print one JSON object instead of the table", 0 },
 	{ "help", 'h', NULL, 0, "Print this", 0 },
@@ -206,6 +210,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			return 0;
 		snprintf(p->error, sizeof(p->error), "--backing wants 4k or 2m, not '%.40s'", arg);
 		return EINVAL;
+	case 'K':
+		o->kernel = true;
+		return 0;
 	case 'j':
 		o->json = true;
 		return 0;
@@ -234,6 +241,11 @@ static void check_together(struct parse *p)
 		snprintf(p->error, sizeof(p->error),
 			 "--pins wants gem or ring among the --owners: nobody else has pages in "
 			 "use");
+	else if (o->kernel && p->goal)
+		snprintf(
+			p->error, sizeof(p->error),
+			"--kernel and --%s do not go together: Linux has one goal, all 2 MiB pages",
+			p->goal);
 	else if (!inject_possible(&o->inject, &word))
 		snprintf(
 			p->error, sizeof(p->error),

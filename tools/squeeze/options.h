@@ -30,6 +30,7 @@ struct squeeze_options {
 	bool json;
 	const char *map;  /* file for a picture of the blocks; NULL: none */
 	unsigned owners;  /* which take part */
+	bool kernel;	  /* Linux itself is asked too */
 	struct goal goal; /* what is to be free */
 	bool shrink;	  /* what is free then goes back to the system */
 	bool huge;	  /* 2 MiB pages behind the arena */

@@ -46,7 +46,15 @@ void report_head(const struct report *r)
 	fflush(stdout);
 }
 
-static const char row[] = "%-26s%14s%11s%11s\n";
+/* The last column is there with --kernel. */
+static void row(const struct report *r, const char *what, const char *without, const char *quire,
+		const char *possible, const char *by_linux)
+{
+	printf("%-26s%14s%11s%11s", what, without, quire, possible);
+	if (r->options->kernel)
+		printf("%11s", by_linux);
+	putchar('\n');
+}
 
 static const char *side_runs(char text[TEXT], const struct report_side *s)
 {
@@ -149,6 +157,21 @@ static void text_shrunk(const struct report *r)
 		printf("%-11s %s of free pages; %s were in memory, %s are\n", "given back",
 		       text_size(given, r->given_back), text_size(before, r->resident_before),
 		       text_size(after, r->resident_after));
+}
+
+static void text_kernel(const struct report *r)
+{
+	const struct kernel_result *k = &r->kernel;
+	char pinned[TEXT], huge[TEXT], cap[TEXT], margin[TEXT];
+
+	if (k->known)
+		printf("%-11s %s page%s pinned by io_uring; %s huge pages of %s that were asked "
+		       "for, but for %s\n",
+		       "Linux", text_count(pinned, k->pinned), text_s(k->pinned),
+		       text_count(huge, k->huge), text_count(cap, k->huge_cap),
+		       text_size(margin, k->margin));
+	else if (*k->why)
+		printf("%-11s %s\n", "Linux", k->why);
 }
 
 static void text_no_place(const struct report *r)
@@ -257,15 +280,17 @@ static void text_speed(const struct report *r)
 
 void report_text(const struct report *r)
 {
-	char a[TEXT], b[TEXT], c[TEXT], noun[GOAL_TEXT];
+	char a[TEXT], b[TEXT], c[TEXT], d[TEXT], noun[GOAL_TEXT];
 
-	printf(row, "", "without owners", "quire", "possible");
-	printf(row, goal_noun(&r->options->goal, noun), side_runs(a, &r->without),
-	       side_runs(b, &r->quire), side_runs(c, &r->possible));
-	printf(row, "bytes moved", side_bytes(a, &r->without), side_bytes(b, &r->quire),
-	       side_bytes(c, &r->possible));
+	row(r, "", "without owners", "quire", "possible", "Linux");
+	row(r, goal_noun(&r->options->goal, noun), side_runs(a, &r->without),
+	    side_runs(b, &r->quire), side_runs(c, &r->possible),
+	    r->kernel.known ? text_count(d, r->kernel.runs) : "-");
+	row(r, "bytes moved", side_bytes(a, &r->without), side_bytes(b, &r->quire),
+	    side_bytes(c, &r->possible), r->kernel.known ? text_size(d, r->kernel.bytes) : "-");
 	text_verified(r, "jobs verified on the move", "gem", r->load.jobs.overlapped);
 	text_verified(r, "I/Os verified on the move", "ring", r->load.ios.overlapped);
+	text_kernel(r);
 	text_owners(r);
 	text_load(r);
 	text_shrunk(r);
@@ -396,6 +421,19 @@ static json_t *json_backing(const struct report *r)
 	return r->backing ? json_string(r->backing) : json_null();
 }
 
+static json_t *json_kernel(const struct report *r)
+{
+	const struct kernel_result *k = &r->kernel;
+
+	if (!r->options->kernel)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "runs", number(k->known, k->runs),
+			 "bytes_moved", number(k->known, k->bytes), "pages_pinned",
+			 number(k->known, k->pinned), "huge_pages_before",
+			 number(k->known, k->huge_before), "huge_pages", number(k->known, k->huge),
+			 "huge_pages_asked", number(k->known, k->huge_cap), "why_not", k->why);
+}
+
 static json_t *json_shrunk(const struct report *r)
 {
 	if (!r->shrunk)
@@ -435,7 +473,7 @@ int report_json(const struct report *r)
 	json_t *rest = json_pack(
 		"{s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o}, "
 		"s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:s}",
+		"s:o, s:o, s:o, s:s}",
 		"without_owners", "runs", number(r->without.known, r->without.runs), "bytes_moved",
 		number(r->without.known, r->without.bytes), "quire", "runs",
 		number(ran, r->quire.runs), "bytes_moved", number(ran, r->quire.bytes),
@@ -454,7 +492,7 @@ int report_json(const struct report *r)
 		real(met, 1e-3 * (double)r->load.stalls.max), "blockers", json_blockers(r),
 		"owners", json_owners(r), "ring", json_ring(r), "reasons", json_reasons(r),
 		"injected", json_inject(r), "shrunk", json_shrunk(r), "backing", json_backing(r),
-		"goal", json_goal(r), "verdict", verdicts[r->verdict]);
+		"goal", json_goal(r), "linux", json_kernel(r), "verdict", verdicts[r->verdict]);
 	int err = -ENOMEM;
 
 	if (o && rest && !json_object_update(o, rest) &&

@@ -5,6 +5,7 @@
 #ifndef SQUEEZE_REPORT_H
 #define SQUEEZE_REPORT_H
 
+#include "kernel.h"
 #include "load.h"
 #include "options.h"
 #include "term.h"
@@ -57,8 +58,9 @@ struct report {
 	uint64_t bytes_recopied, lower_bound_bytes;
 	uint64_t no_place;   /* runs, or blocks, left as they are for want of places elsewhere */
 	const char *backing; /* "4k", "collapse", "hugetlb"; NULL: there was no arena */
-	bool shrunk;	     /* as asked for: */
-	uint64_t given_back; /* bytes */
+	struct kernel_result kernel;		  /* where it was asked for */
+	bool shrunk;				  /* as asked for: */
+	uint64_t given_back;			  /* bytes */
 	uint64_t resident_before, resident_after; /* bytes of shared memory, of that arena */
 	double seconds;
 	double copy_limit; /* bytes a second; 0: not measured */

@@ -24,6 +24,7 @@
 #include "inject.h"
 #include "interrupt.h"
 #include "judge.h"
+#include "kernel.h"
 #include "load.h"
 #include "map.h"
 #include "memory.h"
@@ -510,6 +511,21 @@ static void finish(struct squeeze *s)
 	free(s);
 }
 
+/* What cannot be done is said, and no reason to fail. */
+static void ask_linux(struct squeeze *s)
+{
+	const struct stage_progress progress = phase(s, "Linux on its own", true);
+	struct kernel_result *r = &s->report.kernel;
+
+	if (!s->options.kernel || !kernel_can(&s->stage, r))
+		return;
+	term_clear(&s->term);
+	fprintf(stderr, "quire squeeze: %s\n", kernel_will());
+	if (kernel_squeeze(&s->stage, &progress, r))
+		return;
+	term_clear(&s->term);
+}
+
 int squeeze_main(int argc, char **argv)
 {
 	const struct fixed refusing = { 0 };
@@ -524,13 +540,14 @@ int squeeze_main(int argc, char **argv)
 	if (!squeeze_options_parse(&s->options, argc, argv))
 		goto out;
 	inject_prepare(&s->options.inject);
-	interrupt_catch(NULL);
+	interrupt_catch(kernel_put_back_now);
 	term_init(&s->term);
 	if (!prepare(s))
 		goto out;
 	if (!s->options.json)
 		report_head(&s->report);
 
+	ask_linux(s);
 	err = failed(s, "the oracle", ask_oracle(s, &refusing, s->taken, &s->report.possible));
 	if (!err && !run_without_owners(s) && !run_with_owners(s) && !interrupted) {
 		s->label = "copying bare";
