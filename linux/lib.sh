@@ -61,5 +61,7 @@ flavour() {
 		--debug) DEBUG=-debug ;;
 		esac
 	done
-	KERNEL=$OUT/$FLAVOUR$DEBUG/arch/x86/boot/bzImage
+	WITH=${WITH:-}
+	BUILD=$OUT/$FLAVOUR$DEBUG$(printf '%s' "${WITH:+ $WITH}" | tr ' ' -)
+	KERNEL=$BUILD/arch/x86/boot/bzImage
 }
