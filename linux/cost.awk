@@ -33,7 +33,7 @@ END {
 		sp = spread("patched", op)
 		# a call for a single page pays alone for what is done once a call
 		limit = op ~ /_alone$/ ? 1 : 0.5
-		bad = p > (1 + limit / 100) * v ? "  > " limit " %" : sv + sp > 0.001 * v ? "  not repeatable" : ""
+		bad = p > (1 + limit / 100) * v ? "  > " limit " %" : sv > 0.002 * v || sp > 0.002 * v ? "  not repeatable" : ""
 		failed += bad != ""
 		printf "%-22s %10.2f %10.2f %+8.2f %8.4f   %.2f, %.2f%s\n", op, v, p, p - v, p / v, sv, sp, bad
 	}

@@ -33,9 +33,10 @@ FNR == 1 { kernel++ }
 	result(program ": " $0, what)
 }
 
-# Addresses and process ids are not part of a name; the second of a name is another test.
+# Numbers may differ from run to run, so they are not part of a name; the second of a name is
+# another test.
 function result(name, what) {
-	gsub(/0x[0-9a-f]+/, "0x", name)
+	gsub(/0x[0-9a-f]+|[0-9]+/, "N", name)
 	if (seen[name]++)
 		name = name " (" seen[name] ")"
 	if (!(name in of)) {
