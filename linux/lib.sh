@@ -61,5 +61,7 @@ flavour() {
 		--debug | --kcsan) CHECKS=-${a#--} ;;
 		esac
 	done
-	KERNEL=$OUT/$FLAVOUR$CHECKS/arch/x86/boot/bzImage
+	WITH=${WITH:-}
+	BUILD=$OUT/$FLAVOUR$CHECKS$(printf '%s' "${WITH:+ $WITH}" | tr ' ' -)
+	KERNEL=$BUILD/arch/x86/boot/bzImage
 }

@@ -151,9 +151,10 @@ static int tgpu_submit(struct tgpu_device *gpu, struct tgpu_bo *bo,
 		       struct tgpu_args *args)
 {
 	struct tgpu_bo *bos[TGPU_JOB_OBJECTS] = { bo };
-	u32 __user *handles = u64_to_user_ptr(args->addr), handle;
+	u32 __user *handles = u64_to_user_ptr(args->addr);
 	unsigned int i, j, nr = 1;
 	int err = 0;
+	u32 handle;
 
 	if (args->others >= TGPU_JOB_OBJECTS)
 		return -EINVAL;

@@ -351,7 +351,7 @@ bool __folio_owner_free(struct folio *folio)
  * move. Reserves the entries of @dst, so that the end cannot fail; PG_owned on
  * @dst says that this was done.
  */
-int __folio_owner_migrate_begin(struct folio *dst, struct folio *src)
+int folio_owner_migrate_begin(struct folio *dst, struct folio *src)
 {
 	const struct folio_owner_ops *ops = folio_owner_ops(src);
 	unsigned long pfn = folio_pfn(dst);
@@ -379,13 +379,16 @@ int __folio_owner_migrate_begin(struct folio *dst, struct folio *src)
 }
 
 /* Both folios are still locked; @rc is how the migration ended. */
-void __folio_owner_migrate_end(struct folio *dst, struct folio *src, int rc)
+void folio_owner_migrate_end(struct folio *dst, struct folio *src, int rc)
 {
 	unsigned long pfn = folio_pfn(dst);
 	long i, nr = folio_nr_pages(dst);
 	struct folio_owner *owner = NULL;
 	unsigned long flags;
 
+	/* No owner any more when this began. */
+	if (!folio_test_owned(dst))
+		return;
 	rcu_read_lock();
 	xa_lock_irqsave(&folio_owners, flags);
 	if (!rc)

@@ -20,7 +20,7 @@
  *     around that. No note is ever seen by another call or task.
  *   - Within one try a note from an op is better than one from the look of the
  *     folio, and replaces it; never the other way round.
- *   - nr_notes is the number of notes in use.
+ *   - migrate_blocker_notes is the number of notes in use.
  *
  * The table is fixed, for memory may be what is missing. If a note finds no
  * place it takes another's; what has lost its note is judged by its look.
@@ -57,7 +57,7 @@ struct migrate_blocker_note {
 };
 
 static struct migrate_blocker_note notes[1 << NOTES_BITS];
-static atomic_t nr_notes;
+atomic_t migrate_blocker_notes;
 static DEFINE_SPINLOCK(notes_lock);
 
 static const char * const migrate_blocker_names[] = {
@@ -99,7 +99,7 @@ static void note_write(const struct migrate_blocker_note *new, bool replace)
 	spin_lock(&notes_lock);
 	note = note_find(new->folio, true);
 	if (!note->folio)
-		atomic_inc(&nr_notes);
+		atomic_inc(&migrate_blocker_notes);
 	if (replace || note->folio != new->folio ||
 	    note->task != current || !note->from_op)
 		*note = *new;
@@ -111,7 +111,7 @@ static bool note_take(struct folio *folio, struct migrate_blocker_note *to,
 {
 	struct migrate_blocker_note *note;
 
-	if (!atomic_read(&nr_notes))
+	if (!atomic_read(&migrate_blocker_notes))
 		return false;
 	spin_lock(&notes_lock);
 	note = note_find(folio, false);
@@ -119,7 +119,7 @@ static bool note_take(struct folio *folio, struct migrate_blocker_note *to,
 		*to = *note;
 		if (!keep) {
 			note->folio = NULL;
-			atomic_dec(&nr_notes);
+			atomic_dec(&migrate_blocker_notes);
 		}
 	}
 	spin_unlock(&notes_lock);
@@ -131,13 +131,13 @@ static void notes_drop(void)
 {
 	unsigned int i;
 
-	if (!atomic_read(&nr_notes))
+	if (!atomic_read(&migrate_blocker_notes))
 		return;
 	spin_lock(&notes_lock);
 	for (i = 0; i < ARRAY_SIZE(notes); i++) {
 		if (notes[i].folio && notes[i].task == current) {
 			notes[i].folio = NULL;
-			atomic_dec(&nr_notes);
+			atomic_dec(&migrate_blocker_notes);
 		}
 	}
 	spin_unlock(&notes_lock);
@@ -242,7 +242,7 @@ void migrate_blocker_failed(struct folio *folio, int rc, bool locked,
 static void note_report(const struct migrate_blocker_note *note, bool contig,
 			int mode, int reason)
 {
-	enum vm_event_item first = contig ? CONTIG_BLOCKED : MIGRATE_BLOCKED;
+	unsigned int first = contig ? CONTIG_BLOCKED : MIGRATE_BLOCKED;
 
 	count_vm_events(first + note->why, folio_nr_pages(note->folio));
 	trace_mm_migrate_blocked(note->folio, contig,
@@ -264,8 +264,8 @@ void migrate_blocker_refused(struct folio *folio, int mode, int reason)
  * migrate_pages() is done, and has not moved @failed. If @rc is an error it has
  * not tried all of them.
  */
-void migrate_blocker_report(struct list_head *failed, int rc, int mode,
-			    int reason)
+void __migrate_blocker_report(struct list_head *failed, int rc, int mode,
+			      int reason)
 {
 	struct migrate_blocker_note note;
 	bool keep = reason == MR_CONTIG_RANGE;

@@ -332,11 +332,18 @@ void movable_owner_ready(struct movable_owner *owner, struct page *page)
 }
 EXPORT_SYMBOL_GPL(movable_owner_ready);
 
-/* All of @folios are locked. The owners are held until the end of the batch. */
-void __movable_owner_batch_begin(struct list_head *folios,
-				 enum migrate_mode mode,
-				 struct movable_owner_batch *batch)
+/* The owners that have been told of a batch. They are held until its end. */
+struct movable_owner_batch {
+	unsigned int nr;
+	struct movable_owner *owners[MOVABLE_OWNER_MAX_BATCH];
+	unsigned int pages[MOVABLE_OWNER_MAX_BATCH];
+};
+
+/* All of @folios are locked. Allocated: see __shmem_owner_batch_begin(). */
+struct movable_owner_batch *
+__movable_owner_batch_begin(struct list_head *folios, enum migrate_mode mode)
 {
+	struct movable_owner_batch *batch = NULL;
 	struct movable_owner *owner;
 	struct folio *folio;
 	unsigned int i;
@@ -346,6 +353,11 @@ void __movable_owner_batch_begin(struct list_head *folios,
 		if (!owner || !owner->ops.batch_begin ||
 		    mode < owner->ops.min_mode)
 			continue;
+		if (!batch)
+			batch = kzalloc(sizeof(*batch),
+					GFP_NOWAIT | __GFP_NOWARN);
+		if (!batch)
+			return NULL;
 		for (i = 0; i < batch->nr; i++)
 			if (batch->owners[i] == owner)
 				break;
@@ -355,15 +367,15 @@ void __movable_owner_batch_begin(struct list_head *folios,
 			if (!movable_owner_get(owner))
 				continue;
 			batch->owners[i] = owner;
-			batch->pages[i] = 0;
 			batch->nr++;
 		}
 		batch->pages[i]++;
 	}
-	for (i = 0; i < batch->nr; i++) {
+	for (i = 0; batch && i < batch->nr; i++) {
 		owner = batch->owners[i];
 		owner->ops.batch_begin(batch->pages[i], mode, owner->private);
 	}
+	return batch;
 }
 
 void __movable_owner_batch_end(struct movable_owner_batch *batch)
@@ -377,5 +389,5 @@ void __movable_owner_batch_end(struct movable_owner_batch *batch)
 		/* Its pages may have been cleared, and it be waiting for us. */
 		movable_owner_put(owner);
 	}
-	batch->nr = 0;
+	kfree(batch);
 }

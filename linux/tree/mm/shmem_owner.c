@@ -370,9 +370,9 @@ static int shmem_owner_call(struct shmem_owner *owner,
 	return rc;
 }
 
-/* shmem's address_space_operations.migrate_folio */
-int shmem_migrate_folio(struct address_space *mapping, struct folio *dst,
-			struct folio *src, enum migrate_mode mode)
+static noinline int
+__shmem_migrate_folio(struct address_space *mapping, struct folio *dst,
+		      struct folio *src, enum migrate_mode mode)
 {
 	struct shmem_owner *owner = shmem_owner_get(mapping);
 	int rc;
@@ -385,6 +385,15 @@ int shmem_migrate_folio(struct address_space *mapping, struct folio *dst,
 		rc = migrate_folio(mapping, dst, src, mode);
 	shmem_owner_put(owner);
 	return rc;
+}
+
+/* shmem's address_space_operations.migrate_folio */
+int shmem_migrate_folio(struct address_space *mapping, struct folio *dst,
+			struct folio *src, enum migrate_mode mode)
+{
+	if (static_branch_unlikely(&shmem_owner_key))
+		return __shmem_migrate_folio(mapping, dst, src, mode);
+	return migrate_folio(mapping, dst, src, mode);
 }
 
 /* The mapping of a locked folio that can have an owner, or NULL. */
@@ -417,7 +426,7 @@ bool __shmem_owner_asks(const struct folio *folio)
  * No lock is held. It is only tried for, as the question is an offer to save
  * work: who cannot be asked now decides in migrate_folio().
  */
-int __shmem_owner_isolate(struct folio *folio, enum migrate_mode mode)
+static int shmem_owner_ask(struct folio *folio, enum migrate_mode mode)
 {
 	struct shmem_owner *owner = NULL;
 	struct address_space *mapping;
@@ -449,6 +458,16 @@ int __shmem_owner_isolate(struct folio *folio, enum migrate_mode mode)
 	shmem_owner_put(owner);
 unlock:
 	folio_unlock(folio);
+	return rc;
+}
+
+int __shmem_owner_isolate(struct folio *folio, enum migrate_mode mode,
+			  struct list_head *failed)
+{
+	int rc = __shmem_owner_asks(folio) ? shmem_owner_ask(folio, mode) : 0;
+
+	if (failed && rc && rc != -EAGAIN)
+		list_move_tail(&folio->lru, failed);
 	return rc;
 }
 
@@ -489,11 +508,25 @@ void __shmem_owner_truncate(struct inode *inode, loff_t start, loff_t end)
 	shmem_owner_put(owner);
 }
 
-/* All of @folios are locked. The owners are held until the end of the batch. */
-void __shmem_owner_batch_begin(struct list_head *folios,
-			       enum migrate_mode mode,
-			       struct shmem_owner_batch *batch)
+/* The owners that have been told of a batch. They are held until its end. */
+struct shmem_owner_batch {
+	unsigned int nr;
+	struct shmem_owner_span {
+		struct shmem_owner *owner;
+		struct address_space *mapping;
+		pgoff_t first, last;
+		unsigned int nr;
+	} spans[SHMEM_OWNER_MAX_BATCH];
+};
+
+/*
+ * All of @folios are locked. The batch is allocated, and not on the stack of
+ * migrate_pages_batch(), which would pay for it with and without owners.
+ */
+struct shmem_owner_batch *
+__shmem_owner_batch_begin(struct list_head *folios, enum migrate_mode mode)
 {
+	struct shmem_owner_batch *batch = NULL;
 	struct shmem_owner_span *span;
 	struct folio *folio;
 	unsigned int i;
@@ -506,11 +539,11 @@ void __shmem_owner_batch_begin(struct list_head *folios,
 		if (!mapping)
 			continue;
 		last = folio_next_index(folio) - 1;
-		for (i = 0; i < batch->nr; i++)
+		for (i = 0; batch && i < batch->nr; i++)
 			if (batch->spans[i].mapping == mapping)
 				break;
-		span = &batch->spans[i];
-		if (i < batch->nr) {
+		if (batch && i < batch->nr) {
+			span = &batch->spans[i];
 			span->first = min(span->first, folio->index);
 			span->last = max(span->last, last);
 			span->nr++;
@@ -521,11 +554,15 @@ void __shmem_owner_batch_begin(struct list_head *folios,
 		owner = shmem_owner_get(mapping);
 		if (!owner)
 			continue;
-		if (!owner->ops.batch_begin || mode < owner->ops.min_mode) {
+		if (!batch && owner->ops.batch_begin)
+			batch = kzalloc(sizeof(*batch),
+					GFP_NOWAIT | __GFP_NOWARN);
+		if (!batch || !owner->ops.batch_begin ||
+		    mode < owner->ops.min_mode) {
 			shmem_owner_put(owner);
 			continue;
 		}
-		*span = (struct shmem_owner_span){
+		batch->spans[i] = (struct shmem_owner_span){
 			.owner = owner,
 			.mapping = mapping,
 			.first = folio->index,
@@ -535,7 +572,7 @@ void __shmem_owner_batch_begin(struct list_head *folios,
 		batch->nr++;
 	}
 
-	for (i = 0; i < batch->nr; i++) {
+	for (i = 0; batch && i < batch->nr; i++) {
 		struct shmem_owner_call call;
 
 		span = &batch->spans[i];
@@ -545,6 +582,7 @@ void __shmem_owner_batch_begin(struct list_head *folios,
 					     span->owner->private);
 		shmem_owner_leave(&call);
 	}
+	return batch;
 }
 
 void __shmem_owner_batch_end(struct shmem_owner_batch *batch)
@@ -560,5 +598,5 @@ void __shmem_owner_batch_end(struct shmem_owner_batch *batch)
 		shmem_owner_leave(&call);
 		shmem_owner_put(span->owner);
 	}
-	batch->nr = 0;
+	kfree(batch);
 }

@@ -70,8 +70,8 @@ int folio_owner_revive(struct folio *folio);
 /* For the memory management. */
 
 bool __folio_owner_free(struct folio *folio);
-int __folio_owner_migrate_begin(struct folio *dst, struct folio *src);
-void __folio_owner_migrate_end(struct folio *dst, struct folio *src, int rc);
+int folio_owner_migrate_begin(struct folio *dst, struct folio *src);
+void folio_owner_migrate_end(struct folio *dst, struct folio *src, int rc);
 
 static __always_inline bool folio_is_owned(const struct folio *folio)
 {
@@ -87,19 +87,6 @@ static __always_inline bool folio_is_owned(const struct folio *folio)
 static __always_inline bool folio_owner_free(struct folio *folio)
 {
 	return folio_is_owned(folio) && __folio_owner_free(folio);
-}
-
-static inline int folio_owner_migrate_begin(struct folio *dst,
-					    struct folio *src)
-{
-	return folio_is_owned(src) ? __folio_owner_migrate_begin(dst, src) : 0;
-}
-
-static inline void folio_owner_migrate_end(struct folio *dst,
-					   struct folio *src, int rc)
-{
-	if (folio_is_owned(dst))
-		__folio_owner_migrate_end(dst, src, rc);
 }
 
 #else /* !CONFIG_FOLIO_OWNER */

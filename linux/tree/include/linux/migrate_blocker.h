@@ -6,10 +6,11 @@
 #ifndef _LINUX_MIGRATE_BLOCKER_H
 #define _LINUX_MIGRATE_BLOCKER_H
 
+#include <linux/atomic.h>
+#include <linux/list.h>
 #include <linux/types.h>
 
 struct folio;
-struct list_head;
 
 /**
  * enum migrate_blocker - why a folio has not moved
@@ -51,12 +52,23 @@ enum migrate_blocker {
 void migrate_blocker_note(struct folio *folio, enum migrate_blocker why, int rc,
 			  const char *name, const void *op, int expected,
 			  int found);
-void migrate_blocker_failed(struct folio *folio, int rc, bool locked,
-			    bool before_op);
+void __cold migrate_blocker_failed(struct folio *folio, int rc, bool locked,
+				   bool before_op);
 void migrate_blocker_refused(struct folio *folio, int mode, int reason);
-void migrate_blocker_report(struct list_head *failed, int rc, int mode,
-			    int reason);
+void __cold __migrate_blocker_report(struct list_head *failed, int rc,
+				     int mode, int reason);
 void migrate_blocker_contig(unsigned long start, unsigned long end, int rc);
+
+/* How many notes there are, of all tasks. */
+extern atomic_t migrate_blocker_notes;
+
+/* The end of migrate_pages(): @failed have not moved, @rc is what it answers. */
+static inline void migrate_blocker_report(struct list_head *failed, int rc,
+					  int mode, int reason)
+{
+	if (atomic_read(&migrate_blocker_notes) || !list_empty(failed))
+		__migrate_blocker_report(failed, rc, mode, reason);
+}
 
 #else /* !CONFIG_MIGRATE_BLOCKERS */
 

@@ -10,6 +10,7 @@
 #include <linux/migrate.h>
 
 struct movable_owner;
+struct movable_owner_batch;
 
 /**
  * struct movable_owner_ops - what the owner of movable pages is asked
@@ -22,24 +23,24 @@ struct movable_owner;
  *	taken? From a yes until @migrate has moved it or @putback is called,
  *	page->lru is the core's: take the page off the owner's list.
  *
- *	Context: process context; @page is locked; must not sleep.
- *	Return: 0: yes. Anything else: no, and why; it goes into the trace.
+ *	Called: process context; @page is locked; must not sleep.
+ *	Answer: 0: yes. Anything else: no, and why; it goes into the trace.
  * @migrate: Mandatory. Copy @src to @dst and point everything at it. On success
  *	the core marks @dst as the owner's and @src as nobody's, and moves the
  *	reference that the owner holds from the one to the other.
  *
- *	Context: process context; both pages are locked; may sleep as @mode says.
- *	Return: 0: done. -EAGAIN: when movable_owner_ready() has been called.
+ *	Called: process context; both pages are locked; may sleep as @mode says.
+ *	Answer: 0: done. -EAGAIN: when movable_owner_ready() has been called.
  *	Anything else: not in this attempt. After an error @src is as it was.
  * @putback: Optional. @page stays where it is; page->lru is the owner's again.
  *	Called exactly once for each yes of @isolate that did not end in a
  *	success of @migrate, movable_owner_clear() or movable_owner_revoke().
  *
- *	Context: process context; @page is locked; must not sleep.
+ *	Called: process context; @page is locked; must not sleep.
  * @batch_begin: Optional, with @batch_end. @nr pages of the owner are about to
  *	be handed to @migrate.
  *
- *	Context: process context; they are locked; may sleep as @mode says.
+ *	Called: process context; they are locked; may sleep as @mode says.
  * @batch_end: Optional, with @batch_begin. Each of them has moved or has failed.
  */
 struct movable_owner_ops {
@@ -59,13 +60,6 @@ struct movable_owner_ops {
 
 #ifdef CONFIG_MOVABLE_OWNER
 
-/* The owners that have been told of a batch. */
-struct movable_owner_batch {
-	unsigned int nr;
-	struct movable_owner *owners[MOVABLE_OWNER_MAX_BATCH];
-	unsigned int pages[MOVABLE_OWNER_MAX_BATCH];
-};
-
 DECLARE_STATIC_KEY_FALSE(movable_owner_key);
 
 struct movable_owner *movable_owner_register(const struct movable_owner_ops *ops,
@@ -78,34 +72,26 @@ void movable_owner_ready(struct movable_owner *owner, struct page *page);
 
 /* For the memory management. */
 
-void __movable_owner_batch_begin(struct list_head *folios,
-				 enum migrate_mode mode,
-				 struct movable_owner_batch *batch);
-void __movable_owner_batch_end(struct movable_owner_batch *batch);
+struct movable_owner_batch * __cold
+__movable_owner_batch_begin(struct list_head *folios, enum migrate_mode mode);
+void __cold __movable_owner_batch_end(struct movable_owner_batch *batch);
 
-static inline void movable_owner_batch_init(struct movable_owner_batch *batch)
+/* NULL: nobody has to be told of the end of the batch. */
+static inline struct movable_owner_batch *
+movable_owner_batch_begin(struct list_head *folios, enum migrate_mode mode)
 {
-	batch->nr = 0;
-}
-
-static inline void movable_owner_batch_begin(struct list_head *folios,
-					     enum migrate_mode mode,
-					     struct movable_owner_batch *batch)
-{
-	if (static_branch_unlikely(&movable_owner_key))
-		__movable_owner_batch_begin(folios, mode, batch);
+	return static_branch_unlikely(&movable_owner_key) ?
+		       __movable_owner_batch_begin(folios, mode) :
+		       NULL;
 }
 
 static inline void movable_owner_batch_end(struct movable_owner_batch *batch)
 {
-	if (batch->nr)
+	if (unlikely(batch))
 		__movable_owner_batch_end(batch);
 }
 
 #else /* !CONFIG_MOVABLE_OWNER */
-
-struct movable_owner_batch {
-};
 
 static inline struct movable_owner *
 movable_owner_register(const struct movable_owner_ops *ops, void *private)
@@ -136,14 +122,10 @@ static inline void movable_owner_ready(struct movable_owner *owner,
 {
 }
 
-static inline void movable_owner_batch_init(struct movable_owner_batch *batch)
+static inline struct movable_owner_batch *
+movable_owner_batch_begin(struct list_head *folios, enum migrate_mode mode)
 {
-}
-
-static inline void movable_owner_batch_begin(struct list_head *folios,
-					     enum migrate_mode mode,
-					     struct movable_owner_batch *batch)
-{
+	return NULL;
 }
 
 static inline void movable_owner_batch_end(struct movable_owner_batch *batch)

@@ -30,8 +30,8 @@ struct inode;
  *	nothing to the owner, and changes nothing. If somebody else holds the
  *	folio lock the question is left out, so @migrate_folio must decide, too.
  *
- *	Context: as @migrate_folio, but must not sleep whatever the mode.
- *	Return: 0: yes. -EAGAIN: not yet, asked again in this attempt. Anything
+ *	Called: as @migrate_folio, but must not sleep whatever the mode.
+ *	Answer: 0: yes. -EAGAIN: not yet, asked again in this attempt. Anything
  *	else: not in this attempt.
  * @migrate_folio: @src, a folio of the file, is wanted elsewhere: make it
  *	movable and move it to @dst. Drop the pins that are the owner's own,
@@ -39,7 +39,7 @@ struct inode;
  *	the address at the new place, now or lazily. NULL: the default, as if
  *	there were no owner.
  *
- *	Context: process context of any thread, also of one that allocates
+ *	Called: process context of any thread, also of one that allocates
  *	memory while it holds the owner's own locks: take those by trylock.
  *	Both folios are locked, so no folio lock may be waited for, and the
  *	file must not be truncated, purged, or registered or unregistered
@@ -48,7 +48,7 @@ struct inode;
  *	in the other modes, for as long as @src may stay locked. A sleeping
  *	device must not be woken for this: -EBUSY.
  *
- *	Return: 0: @src has moved, which only shmem_owner_migrate_folio() or a
+ *	Answer: 0: @src has moved, which only shmem_owner_migrate_folio() or a
  *	routine like it can have done. -EAGAIN: not yet, called again soon and
  *	up to ten times. Anything else: not in this attempt; -EBUSY if somebody
  *	else's pin or the owner's state is why. In both cases @src must be as
@@ -67,23 +67,24 @@ struct inode;
  *	makes two attempts: one in MIGRATE_ASYNC for many folios, one for each
  *	that is left. To unregister ends an attempt without this call.
  *
- *	Context: as @migrate_folio in MIGRATE_ASYNC; @folio is locked.
+ *	Called: as @migrate_folio in MIGRATE_ASYNC; @folio is locked.
  * @batch_begin: Optional, with @batch_end. @nr folios of the file, all of them
  *	between the indexes @first and @last, are about to be handed to
  *	@migrate_folio: what has to be done once for all of them can be done
  *	now, as a notice to the device. Their locks are held.
  *
- *	Context: as @migrate_folio.
+ *	Called: as @migrate_folio.
  * @batch_end: Optional, with @batch_begin. All of them have moved or were put
  *	back: what was stopped in @batch_begin can go on. If more than
- *	SHMEM_OWNER_MAX_BATCH files meet in one batch the rest goes without.
+ *	SHMEM_OWNER_MAX_BATCH files meet in one batch the rest goes without;
+ *	so do all where there is no memory left to note them.
  *
- *	Context: as @migrate_folio in MIGRATE_ASYNC, without the folio locks.
+ *	Called: as @migrate_folio in MIGRATE_ASYNC, without the folio locks.
  * @truncate: Optional. The folios from @first to @last (inclusive) are about to
  *	be dropped from the file, by truncation or a punched hole: let go of
  *	them. Not called when the file itself goes.
  *
- *	Context: process context of whoever truncates, with his locks; without
+ *	Called: process context of whoever truncates, with his locks; without
  *	folio locks. May sleep.
  *
  * Registration passes the size of the table along, so it can grow.
@@ -109,6 +110,7 @@ struct shmem_owner_ops {
 #define SHMEM_OWNER_MAX_BATCH	8
 
 struct shmem_owner;
+struct shmem_owner_batch;
 
 /**
  * shmem_owner_register() - take part in what happens to a shmem file's folios
@@ -123,17 +125,6 @@ struct shmem_owner;
 			       private)
 
 #ifdef CONFIG_SHMEM_OWNER
-
-/* The owners that have been told of a batch. */
-struct shmem_owner_batch {
-	unsigned int nr;
-	struct shmem_owner_span {
-		struct shmem_owner *owner;
-		struct address_space *mapping;
-		pgoff_t first, last;
-		unsigned int nr;
-	} spans[SHMEM_OWNER_MAX_BATCH];
-};
 
 DECLARE_STATIC_KEY_FALSE(shmem_owner_key);
 
@@ -151,13 +142,13 @@ int shmem_migrate_folio(struct address_space *mapping, struct folio *dst,
 void shmem_owner_evict(struct inode *inode);
 
 bool __shmem_owner_asks(const struct folio *folio);
-int __shmem_owner_isolate(struct folio *folio, enum migrate_mode mode);
+int __cold __shmem_owner_isolate(struct folio *folio, enum migrate_mode mode,
+				 struct list_head *failed);
 void __shmem_owner_putback(struct folio *folio);
 void __shmem_owner_truncate(struct inode *inode, loff_t start, loff_t end);
-void __shmem_owner_batch_begin(struct list_head *folios,
-			       enum migrate_mode mode,
-			       struct shmem_owner_batch *batch);
-void __shmem_owner_batch_end(struct shmem_owner_batch *batch);
+struct shmem_owner_batch * __cold
+__shmem_owner_batch_begin(struct list_head *folios, enum migrate_mode mode);
+void __cold __shmem_owner_batch_end(struct shmem_owner_batch *batch);
 
 /* Is @folio of a file with an owner? The caller holds a reference. */
 static inline bool shmem_owner_asks(const struct folio *folio)
@@ -166,18 +157,24 @@ static inline bool shmem_owner_asks(const struct folio *folio)
 	       __shmem_owner_asks(folio);
 }
 
-/* May @folio be taken? The caller holds a reference and no lock. */
+/*
+ * May @folio be taken? The caller holds a reference and no lock. After a no
+ * that is not -EAGAIN it is on @failed, if that is not NULL.
+ */
 static inline int shmem_owner_isolate(struct folio *folio,
-				      enum migrate_mode mode)
+				      enum migrate_mode mode,
+				      struct list_head *failed)
 {
-	return shmem_owner_asks(folio) ? __shmem_owner_isolate(folio, mode) : 0;
+	return static_branch_unlikely(&shmem_owner_key) ?
+		       __shmem_owner_isolate(folio, mode, failed) :
+		       0;
 }
 
 /* The same, from compaction, which has not isolated @folio and now will not. */
 static inline bool shmem_owner_refuses(struct folio *folio,
 				       enum migrate_mode mode, bool contig)
 {
-	if (!shmem_owner_isolate(folio, mode))
+	if (!shmem_owner_isolate(folio, mode, NULL))
 		return false;
 	migrate_blocker_refused(folio, mode, contig ? MR_CONTIG_RANGE :
 						      MR_COMPACTION);
@@ -198,29 +195,22 @@ static inline void shmem_owner_truncate(struct inode *inode, loff_t start,
 		__shmem_owner_truncate(inode, start, end);
 }
 
-static inline void shmem_owner_batch_init(struct shmem_owner_batch *batch)
+/* NULL: nobody has to be told of the end of the batch. */
+static inline struct shmem_owner_batch *
+shmem_owner_batch_begin(struct list_head *folios, enum migrate_mode mode)
 {
-	batch->nr = 0;
-}
-
-static inline void shmem_owner_batch_begin(struct list_head *folios,
-					   enum migrate_mode mode,
-					   struct shmem_owner_batch *batch)
-{
-	if (static_branch_unlikely(&shmem_owner_key))
-		__shmem_owner_batch_begin(folios, mode, batch);
+	return static_branch_unlikely(&shmem_owner_key) ?
+		       __shmem_owner_batch_begin(folios, mode) :
+		       NULL;
 }
 
 static inline void shmem_owner_batch_end(struct shmem_owner_batch *batch)
 {
-	if (batch->nr)
+	if (unlikely(batch))
 		__shmem_owner_batch_end(batch);
 }
 
 #else /* !CONFIG_SHMEM_OWNER */
-
-struct shmem_owner_batch {
-};
 
 static inline int __shmem_owner_register(struct file *file,
 					 const struct shmem_owner_ops *ops,
@@ -259,7 +249,8 @@ static inline bool shmem_owner_asks(const struct folio *folio)
 }
 
 static inline int shmem_owner_isolate(struct folio *folio,
-				      enum migrate_mode mode)
+				      enum migrate_mode mode,
+				      struct list_head *failed)
 {
 	return 0;
 }
@@ -279,14 +270,10 @@ static inline void shmem_owner_truncate(struct inode *inode, loff_t start,
 {
 }
 
-static inline void shmem_owner_batch_init(struct shmem_owner_batch *batch)
+static inline struct shmem_owner_batch *
+shmem_owner_batch_begin(struct list_head *folios, enum migrate_mode mode)
 {
-}
-
-static inline void shmem_owner_batch_begin(struct list_head *folios,
-					   enum migrate_mode mode,
-					   struct shmem_owner_batch *batch)
-{
+	return NULL;
 }
 
 static inline void shmem_owner_batch_end(struct shmem_owner_batch *batch)

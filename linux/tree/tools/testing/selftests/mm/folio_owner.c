@@ -165,6 +165,8 @@ static int test_H_E6_parts_keep_owner(void)
 	if (a.count != 512)
 		return SKIP;
 	CHECK_EQ(a.result, 0);
+	/* Nor shall khugepaged put it together again. */
+	madvise(p, HUGE, MADV_NOHUGEPAGE);
 	CHECK_EQ(TELL(fd, TFO_SPLIT, ADDR(p)).result, 0);
 	for (i = 0; i < 512; i++) {
 		a = TELL(fd, TFO_OWNED, ADDR(p + i * PAGE));
