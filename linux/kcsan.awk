@@ -25,7 +25,11 @@ function symbol(line) {
 	sub(/\..*/, "", line)
 	return line
 }
-{ text = $0; sub(/^\[[^]]*\] */, "", text) }
+{
+	text = $0
+	sub(/\r$/, "", text)
+	sub(/^\[[^]]*\] */, "", text)
+}
 text ~ /^=+$/ {
 	if (inside && title) {
 		held = held $0 "\n"

@@ -182,7 +182,7 @@ static int tgpu_migrate_folio(struct address_space *mapping, struct folio *dst,
 	tgpu_count(bo->gpu, &bo->gpu->stats.calls[mode]);
 	if (!folio_test_locked(src) || !folio_test_locked(dst) ||
 	    folio_mapped(src) || folio_test_writeback(src) ||
-	    folio_ref_count(dst) != 1 || dst->mapping ||
+	    !folio_ref_count(dst) || dst->mapping ||
 	    src->mapping != mapping || src->index >= TGPU_MAX_PAGES)
 		tgpu_count(bo->gpu, &bo->gpu->stats.violations);
 

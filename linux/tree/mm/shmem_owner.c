@@ -329,7 +329,8 @@ static int shmem_owner_call(struct shmem_owner *owner,
 	int rc;
 
 	VM_WARN_ON_ONCE_FOLIO(folio_mapped(src), src);
-	VM_WARN_ON_ONCE_FOLIO(folio_ref_count(dst) != 1, dst);
+	/* Ours; who looks at pages by number can have one for a moment. */
+	VM_WARN_ON_ONCE_FOLIO(!folio_ref_count(dst), dst);
 
 	if (mode < owner->ops.min_mode) {
 		shmem_owner_blocks(owner, src, MIGRATE_BLOCKER_OWNER_MODE,

@@ -43,8 +43,8 @@ struct inode;
  *	memory while it holds the owner's own locks: take those by trylock.
  *	Both folios are locked, so no folio lock may be waited for, and the
  *	file must not be truncated, purged, or registered or unregistered
- *	(-EDEADLK). @src is unmapped and not under writeback; @dst is new, with
- *	one reference. In MIGRATE_ASYNC it must not wait for anything; it may
+ *	(-EDEADLK). @src is unmapped and not under writeback; @dst is new, and
+ *	nobody but the core keeps it. In MIGRATE_ASYNC it must not wait for anything; it may
  *	in the other modes, for as long as @src may stay locked. A sleeping
  *	device must not be woken for this: -EBUSY.
  *

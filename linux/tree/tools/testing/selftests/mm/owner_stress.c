@@ -115,13 +115,14 @@ static void end(void)
 
 static void run(uint64_t seed, unsigned int seconds)
 {
+	time_t end_at = time(NULL) + seconds;
 	unsigned int i;
 
 	stop = false;
 	begin(seed);
 	for (i = 0; i < WORKERS; i++)
 		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
-	for (i = 0; i < seconds * 10 && !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++)
+	while (time(NULL) < end_at && !__atomic_load_n(&stop, __ATOMIC_RELAXED))
 		usleep(100000);
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < WORKERS; i++)
