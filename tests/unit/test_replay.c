@@ -174,8 +174,8 @@ static void test_replay_says_what_is_odd(void **state)
 	static const char *const says[] = {
 		"trace    odd: 5 allocations and 1 free in 0 us\n",
 		"\nodd      1 frees of what was not in use: left out, first in line 2\n",
-		"\nodd      1 allocations of what was in use: freed before, unseen, first in line "
-		"3\n",
+		("\nodd      1 allocations of what was in use: freed before, unseen, first in line "
+		 "3\n"),
 		"\nodd      1 frees of parts: freed with the last of them, first in line 5\n",
 		"\nodd      1 times before the one above: taken as they come, first in line 2\n",
 		"\nodd      1 allocations above order 9: as several of order 9, first in line 6\n",
