@@ -9,7 +9,7 @@
 # QUIRE_SEED     which moments; printed
 # QUIRE_KILLS    how many of each kind (default 8)
 set -u
-quire=$1
+quire=$(readlink -f "$1") # it is run in another folder too
 serve=$2
 top=$(cd "$(dirname "$0")/../.." && pwd -P)
 # shellcheck source=scripts/tap.sh

@@ -44,9 +44,11 @@ static size_t make_trace(char *text, size_t size, unsigned events, long long *li
 			*live -= 1u << order;
 			continue;
 		}
+		if (ending)
+			continue;
 		for (unsigned k = at; k < at + (1u << order); k++)
 			any |= used[k];
-		if (any || ending)
+		if (any)
 			continue;
 		n += (size_t)snprintf(text + n, size - n, "%u.%06u a %x %u %u\n", i >> 10, i % 1000,
 				      at + 0x1000, order, (x >> 50) % 50 ? 1 : 0);
