@@ -350,35 +350,6 @@ int quire_node_online(struct quire *q, uint32_t number)
 	return set_offline(q, number, 0);
 }
 
-/* --- watching --- */
-
-static uint32_t empty_blocks(const struct nodes *nodes)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < nodes->count; i++)
-		if (!node_is_offline(nodes, i))
-			n += __atomic_load_n(&nodes->node[i].blocks.empty, __ATOMIC_SEQ_CST);
-	return n;
-}
-
-/* Of one node: fewer than below in all of them means fewer than below in each. */
-static void low(void *arg)
-{
-	struct nodes *nodes = arg;
-
-	if (empty_blocks(nodes) < load_relaxed(&nodes->below))
-		notice(nodes->quire, NOTICE_LOW);
-}
-
-uint32_t node_watch(struct nodes *nodes, enum blocks_watch watch, uint32_t below)
-{
-	store_relaxed(&nodes->below, watch == BLOCKS_WATCH_OFF ? 0 : below);
-	for (uint32_t i = 0; i < nodes->count; i++)
-		(void)blocks_watch(&nodes->node[i].blocks, watch, below);
-	return empty_blocks(nodes);
-}
-
 /* --- the layer --- */
 
 static int one_init(struct quire *q, struct nodes *nodes, const struct quire_node_options *options)
@@ -389,8 +360,6 @@ static int one_init(struct quire *q, struct nodes *nodes, const struct quire_nod
 
 	if (error)
 		return error;
-	node->blocks.low = low;
-	node->blocks.low_arg = nodes;
 	node->first = nodes->blocks;
 	node->base = nodes->base + (uint64_t)node->first * OS_BLOCK_BYTES;
 	if (options->name)
@@ -426,7 +395,6 @@ static int nodes_init(struct quire *q)
 
 	if (!nodes)
 		return -ENOMEM;
-	nodes->quire = q;
 	for (uint32_t i = 0; i < q->options.nodes; i++)
 		bytes += q->options.node[i].bytes;
 	nodes->frames = bytes / QUIRE_FRAME_BYTES;
