@@ -195,20 +195,24 @@ static void count_free(struct quire_plan *plan, const struct survey *s)
 
 static int choose_aligned(struct quire_plan *plan, struct survey *s)
 {
+	const uint32_t frames = plan->blocks_each * QUIRE_BLOCK_FRAMES;
+	struct choose_arena arena = {
+		.window = s->window, .counts = s->counts, .n = s->windows, .frames = frames
+	};
 	struct choose_result r;
-	uint32_t *order = mem_zalloc(s->windows, sizeof(*order));
+	uint32_t *order = mem_alloc(s->windows, sizeof(*order));
 
 	if (!order)
 		return -ENOMEM;
-	choose_windows(s->window, s->windows, to_find(plan), order, &r);
-	plan->chosen = mem_zalloc(r.windows, sizeof(*plan->chosen));
+	memcpy(arena.slots, s->slots, sizeof(arena.slots));
+	if (!choose_windows(&arena, to_find(plan), order, &r))
+		plan->chosen = mem_zalloc(r.windows, sizeof(*plan->chosen));
 	if (!plan->chosen) {
 		mem_free(order);
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < r.feasible; i++) {
 		const struct choose_window *w = &s->window[order[i]];
-		uint32_t frames = plan->blocks_each * QUIRE_BLOCK_FRAMES;
 
 		if (w->chosen)
 			plan->chosen[plan->chosen_count++] = (struct plan_window){
@@ -236,7 +240,7 @@ static int choose_run(struct quire_plan *plan, const struct survey *s)
 	if (!plan->chosen)
 		return -ENOMEM;
 	if (to_find(plan))
-		error = slide(s->slide, s->window, s->windows, &goal, &r);
+		error = slide(s->slide, s->counts, s->windows, &goal, &r);
 	if (error)
 		return error;
 	if (r.found)

@@ -14,7 +14,9 @@
 struct survey {
 	struct quire_plan *plan;
 	struct node_block *block;
-	struct choose_window *window; /* the last one may stand for an incomplete tail */
+	struct choose_window *window;  /* the last one may stand for an incomplete tail */
+	struct choose_counts *counts;  /* of each window */
+	uint64_t slots[CHOOSE_ORDERS]; /* in all of them */
 	uint32_t windows;
 	struct slide_block *slide; /* of a RUN */
 	uint64_t *taken;	   /* a bit for each block that others have, or are to have first */
