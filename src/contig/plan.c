@@ -270,20 +270,24 @@ static void count_free(struct quire_plan *plan, const struct survey *s)
 
 static int choose_aligned(struct quire_plan *plan, struct survey *s)
 {
+	const uint32_t frames = plan->blocks_each * QUIRE_BLOCK_FRAMES;
+	struct choose_arena arena = {
+		.window = s->window, .counts = s->counts, .n = s->windows, .frames = frames
+	};
 	struct choose_result r;
-	uint32_t *order = mem_zalloc(s->windows, sizeof(*order));
+	uint32_t *order = mem_alloc(s->windows, sizeof(*order));
 
 	if (!order)
 		return -ENOMEM;
-	choose_windows(s->window, s->windows, to_find(plan), order, &r);
-	plan->chosen = mem_zalloc(r.windows, sizeof(*plan->chosen));
+	memcpy(arena.slots, s->slots, sizeof(arena.slots));
+	if (!choose_windows(&arena, to_find(plan), order, &r))
+		plan->chosen = mem_zalloc(r.windows, sizeof(*plan->chosen));
 	if (!plan->chosen) {
 		mem_free(order);
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < r.feasible; i++) {
 		const struct choose_window *w = &s->window[order[i]];
-		uint32_t frames = plan->blocks_each * QUIRE_BLOCK_FRAMES;
 
 		if (w->chosen)
 			plan->chosen[plan->chosen_count++] = (struct plan_window){
@@ -307,7 +311,7 @@ static void places_elsewhere(const struct quire_plan *plan, const struct survey 
 	for (uint32_t b = 0; b < s->windows && !plan->stay; b++)
 		if (b < node->first || b >= node->first + node->blocks.n)
 			for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
-				slots[j] += s->window[b].slots[j];
+				slots[j] += s->counts[b].slots[j];
 }
 
 /* The best of all nodes: no run reaches from one into the next. */
@@ -328,7 +332,7 @@ static int slide_nodes(const struct quire_plan *plan, const struct survey *s,
 		if (!is_meant_of(plan, i))
 			continue;
 		places_elsewhere(plan, s, node, goal.elsewhere);
-		error = slide(s->slide + node->first, s->window + node->first, node->blocks.n,
+		error = slide(s->slide + node->first, s->counts + node->first, node->blocks.n,
 			      &goal, &r);
 		if (error || !r.feasible)
 			continue;

@@ -11,6 +11,7 @@ void survey_finish(struct survey *s)
 {
 	mem_free(s->block);
 	mem_free(s->window);
+	mem_free(s->counts);
 	mem_free(s->slide);
 	mem_free(s->taken);
 	extents_finish_look(&s->extents);
@@ -162,11 +163,11 @@ static int check_pool(struct survey *s, struct quire_frame frame)
 /* A folio that may move, from frame i of a block on. */
 static void add_live(struct survey *s, uint32_t b, unsigned i, unsigned order, bool lent)
 {
-	struct choose_window *w = &s->window[b / s->plan->blocks_each];
+	uint32_t window = b / s->plan->blocks_each;
 
-	w->cost += 1u << order;
+	s->window[window].cost += 1u << order;
 	/* What lives in its owner's frames needs no place of ours. */
-	w->moves[order] += !lent;
+	s->counts[window].moves[order] += !lent;
 	if (!s->slide)
 		return;
 	bits_span_set(&s->slide[b].live, i, i + (1u << order));
@@ -189,9 +190,10 @@ static int add_other(struct survey *s, uint32_t b, unsigned i, unsigned *frames)
 
 static int survey_block(struct survey *s, uint32_t b)
 {
-	struct choose_window *w = &s->window[b / s->plan->blocks_each];
+	const struct choose_window *w = &s->window[b / s->plan->blocks_each];
+	struct choose_counts *c = &s->counts[b / s->plan->blocks_each];
 	struct node_block *block = &s->block[b];
-	unsigned i = 0, frames;
+	unsigned i = 0, frames, n;
 	int error = 0;
 
 	node_look(s->plan->q->node, b, block);
@@ -199,8 +201,11 @@ static int survey_block(struct survey *s, uint32_t b)
 		s->slide[b].used = block->used;
 	if ((block->claim && block->claim != s->plan) || survey_taken(s, b))
 		return add_taken(s, b);
-	for (unsigned j = 0; j < CHOOSE_ORDERS && plan_offers_places(s->plan, b); j++)
-		w->slots[j] += bits_count_clear(&block->used, j);
+	for (unsigned j = 0; j < CHOOSE_ORDERS && plan_offers_places(s->plan, b); j++) {
+		n = bits_count_clear(&block->used, j);
+		c->slots[j] += n;
+		s->slots[w->node][j] += n;
+	}
 	for (; i < QUIRE_BLOCK_FRAMES && !error; i += frames) {
 		struct quire_frame frame = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
 		struct quire_folio *folio;
@@ -314,10 +319,11 @@ int survey(struct quire_plan *plan, struct survey *s)
 	plan_sort_learned(plan);
 	s->block = mem_zalloc(blocks, sizeof(*s->block));
 	s->window = mem_zalloc(s->windows, sizeof(*s->window));
+	s->counts = mem_zalloc(s->windows, sizeof(*s->counts));
 	s->taken = mem_zalloc((blocks + 63) / 64, sizeof(*s->taken));
 	if (plan->is_run)
 		s->slide = mem_zalloc(blocks, sizeof(*s->slide));
-	if (!s->block || !s->window || !s->taken || (plan->is_run && !s->slide) ||
+	if (!s->block || !s->window || !s->counts || !s->taken || (plan->is_run && !s->slide) ||
 	    hazards_gather(&s->hazards) || extents_look(plan->q, &s->extents))
 		error = -ENOMEM;
 	if (!error)

@@ -15,6 +15,8 @@ struct survey {
 	struct quire_plan *plan;
 	struct node_block *block;
 	struct choose_window *window; /* the last one may stand for an incomplete tail */
+	struct choose_counts *counts; /* of each window */
+	uint64_t slots[CHOOSE_NODES][CHOOSE_ORDERS]; /* in all windows of a node */
 	uint32_t windows;
 	struct slide_block *slide; /* of a RUN */
 	uint64_t *taken;	   /* a bit for each block that others have, or are to have first */
