@@ -2,6 +2,7 @@
 /*
  * layers.c: the layers of an instance, lowest first. The one place where core meets those above it.
  */
+#include "contig/cache.h"
 #include "contig/queue.h"
 #include "contig/record.h"
 #include "core/instance.h"
@@ -10,7 +11,7 @@
 #include "frame/node.h"
 
 const struct quire_layer *const quire_layers[] = {
-	&node_layer, &folios_layer, &extents_layer, &queue_layer, &records_layer,
+	&node_layer, &folios_layer, &extents_layer, &cache_layer, &queue_layer, &records_layer,
 };
 
 const unsigned quire_layer_count = sizeof(quire_layers) / sizeof(quire_layers[0]);

@@ -128,15 +128,27 @@ static void cover(struct block_bits *used, const struct plan_window *w, uint32_t
 	bits_span_set(used, from, end);
 }
 
+/* Are there places of each order for all moves of it? Then no others are looked at. */
+static bool has_enough(const struct places *places, const size_t wanted[CHOOSE_ORDERS])
+{
+	for (unsigned o = 0; o < CHOOSE_ORDERS; o++)
+		if (places->n[o] < wanted[o])
+			return false;
+	return true;
+}
+
 /* Gives every move a place outside the chosen windows: largest first, best fit. */
 static int place_moves(struct quire_plan *plan, const struct survey *s)
 {
 	uint32_t blocks = node_blocks(plan->q->node);
+	size_t wanted[CHOOSE_ORDERS] = { 0 };
 	struct places places;
 	int error = 0;
 
 	places_init(&places);
-	for (uint32_t b = 0; b < blocks && !error; b++) {
+	for (size_t i = 0; i < plan->move_count; i++)
+		wanted[plan->move[i].order] += !plan->move[i].lent;
+	for (uint32_t b = 0; b < blocks && !error && !has_enough(&places, wanted); b++) {
 		struct block_bits used = s->block[b].used;
 
 		if (s->window[b / plan->blocks_each].chosen ||

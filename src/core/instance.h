@@ -13,6 +13,7 @@
 struct node;
 struct folios;
 struct extents;
+struct cache;
 struct queue;
 struct records;
 
@@ -39,6 +40,7 @@ struct quire {
 	struct folios *folios;
 	struct extents *extents;
 	struct queue *queue;
+	struct cache *cache;
 	struct records *records;
 	struct quire *next; /* all instances, for fork; under the list's lock */
 };

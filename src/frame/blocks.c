@@ -10,11 +10,12 @@
 #include <pthread.h>
 #include <string.h>
 
-/* A state: frames in use, and flags. */
+/* A state: frames in use, flags, and a stamp. */
 #define USED(s) ((s)&0x3ffu)
 #define FREE(s) (QUIRE_BLOCK_FRAMES - USED(s))
 #define CLAIMED (1u << 10)
 #define PINNED (1u << 11) /* its class; says nothing while the block is empty */
+#define TAKEN (1u << 12)  /* from here on: how often frames were counted as used; wraps */
 
 /* Blocks whose states share a cache line. */
 #define LINE_BLOCKS 16u
@@ -90,7 +91,7 @@ static bool count_take(struct blocks *b, uint32_t i, uint32_t n, enum block_clas
 	do {
 		if (USED(s) + n > QUIRE_BLOCK_FRAMES || ((s & CLAIMED) && !claimed_too))
 			return false;
-		new = s + n;
+		new = s + n + TAKEN;
 		if (!USED(s))
 			new = (new & ~PINNED) | (class == BLOCK_PINNED ? PINNED : 0);
 	} while (!compare_exchange(&b->state[i], &s, new));
@@ -486,6 +487,11 @@ const void *blocks_claimed_by(const struct blocks *b, uint32_t block)
 bool blocks_is_claimed(const struct blocks *b, uint32_t block)
 {
 	return load_acquire(&b->claim[block]) != NULL;
+}
+
+uint32_t blocks_stamp(const struct blocks *b, uint32_t block)
+{
+	return load_acquire(&b->state[block]) & ~(CLAIMED | PINNED);
 }
 
 uint32_t blocks_free_of(const struct blocks *b, uint32_t block)

@@ -87,6 +87,11 @@ void blocks_unclaim(struct blocks *blocks, uint32_t first, uint32_t n, const voi
 /* Who has it, or NULL. */
 const void *blocks_claimed_by(const struct blocks *blocks, uint32_t block);
 bool blocks_is_claimed(const struct blocks *blocks, uint32_t block);
+/*
+ * Another number after each allocation and each free of frames of a block, until it has come round
+ * after 2^20 allocations.
+ */
+uint32_t blocks_stamp(const struct blocks *blocks, uint32_t block);
 /* Free frames of a block, by its count: 512 means that nobody has or is about to have any. */
 uint32_t blocks_free_of(const struct blocks *blocks, uint32_t block);
 uint64_t blocks_free_frames(const struct blocks *blocks);

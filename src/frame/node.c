@@ -236,6 +236,11 @@ bool node_is_claimed(struct node *node, struct quire_frame frame)
 	return blocks_is_claimed(&node->blocks, frame.n / QUIRE_BLOCK_FRAMES);
 }
 
+uint32_t node_stamp(const struct node *node, uint32_t block)
+{
+	return blocks_stamp(&node->blocks, block);
+}
+
 const void *node_claimed_by(const struct node *node, uint32_t block)
 {
 	return blocks_claimed_by(&node->blocks, block);

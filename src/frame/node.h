@@ -85,6 +85,8 @@ uint64_t node_idle_frames(struct node *node);
 /* Does a plan keep allocations out of the block of this frame? */
 bool node_is_claimed(struct node *node, struct quire_frame frame);
 
+/* As blocks_stamp(). */
+uint32_t node_stamp(const struct node *node, uint32_t block);
 /* The plan that has claimed a block, or NULL. */
 const void *node_claimed_by(const struct node *node, uint32_t block);
 
