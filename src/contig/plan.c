@@ -167,7 +167,21 @@ static void cover(struct block_bits *used, const struct plan_window *w, uint32_t
 /* Of each node: in blocks with memory, and in those without. */
 struct node_places {
 	struct places filled, holes;
+	size_t wanted[CHOOSE_ORDERS]; /* moves of what lives there */
 };
+
+/*
+ * Are there places with memory, of just the right order and in their own nodes, for all moves? Then
+ * no others are looked at.
+ */
+static bool has_enough(const struct node_places *places, uint32_t nodes)
+{
+	for (uint32_t i = 0; i < nodes; i++)
+		for (unsigned o = 0; o < CHOOSE_ORDERS; o++)
+			if (places[i].filled.n[o] < places[i].wanted[o])
+				return false;
+	return true;
+}
 
 static int find_places(const struct quire_plan *plan, const struct survey *s,
 		       struct node_places *places)
@@ -175,7 +189,13 @@ static int find_places(const struct quire_plan *plan, const struct survey *s,
 	const struct nodes *nodes = plan->q->node;
 	int error = 0;
 
-	for (uint32_t b = 0; b < nodes->blocks && !error; b++) {
+	for (size_t i = 0; i < plan->move_count; i++) {
+		const struct plan_move *move = &plan->move[i];
+
+		places[node_of(nodes, quire_frame(move->src))].wanted[move->order] += !move->lent;
+	}
+	for (uint32_t b = 0; b < nodes->blocks && !error && !has_enough(places, nodes->count);
+	     b++) {
 		struct node_places *of = &places[node_of_block(nodes, b)];
 		struct block_bits used = s->block[b].used;
 

@@ -6,6 +6,7 @@
 #ifndef QUIRE_SRC_CONTIG_SURVEY_H
 #define QUIRE_SRC_CONTIG_SURVEY_H
 
+#include "contig/cache.h"
 #include "contig/plan.h"
 #include "contig/slide.h"
 #include "folio/extent.h"
@@ -21,6 +22,7 @@ struct survey {
 	struct slide_block *slide; /* of a RUN */
 	uint64_t *taken;	   /* a bit for each block that others have, or are to have first */
 	struct extents_seen extents;
+	struct cached *cached;	       /* of each block, or NULL */
 	struct quire_blocker *blocker; /* by frame */
 	size_t blocker_count, blocker_capacity;
 	struct hazards hazards; /* at its start */
