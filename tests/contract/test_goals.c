@@ -221,6 +221,37 @@ static void test_W1_what_a_plan_remembers_is_what_there_is(void **state)
 	field_end(&f);
 }
 
+/* As many frames of a block that is never empty are other folios': their places are theirs. */
+static void test_W1_what_a_plan_remembers_ends_with_an_allocation(void **state)
+{
+	static struct item large, stays, small[16], single[32];
+	struct quire *q = make_quire(2);
+	struct quire_plan *plan;
+	struct probe p;
+
+	(void)state;
+	make_probe(q, "plain", 0, &p);
+	place(&p, &large, 4, quire_frame(0), 1);
+	place(&p, &stays, 0, quire_frame(100), 2);
+	for (uint32_t i = 0; i < COUNT_OF(single); i++)
+		place(&p, &single[i], 0, quire_frame(512 + i * 16), 100 + i);
+	plan = range_of(q, 0, 1);
+	assert_int_equal(info_of(plan).no_place, 1);
+	quire_plan_destroy(plan);
+	drop(&large);
+	assert_int_equal(quire_reclaim(q), 0);
+	for (uint32_t i = 0; i < COUNT_OF(small); i++)
+		place(&p, &small[i], 0, quire_frame(i), 200 + i);
+	plan = range_of(q, 0, 1);
+	assert_int_equal(info_of(plan).no_place, 0);
+	assert_int_equal(info_of(plan).runs, 1);
+	quire_plan_destroy(plan);
+	drop(&stays);
+	drop_row(small, COUNT_OF(small));
+	drop_row(single, COUNT_OF(single));
+	end_quire(q);
+}
+
 /* One pinned folio: its block stays, the others are emptied, and it alone is named. */
 static void test_X33_what_stays_in_a_range_is_named_and_the_rest_goes(void **state)
 {
@@ -491,6 +522,7 @@ int main(void)
 		TEST(test_X33_what_makes_no_range_is_refused),
 		TEST(test_X33_no_place_is_in_the_range),
 		TEST(test_W1_what_a_plan_remembers_is_what_there_is),
+		TEST(test_W1_what_a_plan_remembers_ends_with_an_allocation),
 		TEST(test_X33_what_stays_in_a_range_is_named_and_the_rest_goes),
 		TEST(test_X33_a_pin_that_went_is_in_no_ranges_way),
 		TEST(test_X33_a_refusal_keeps_its_block_alone),
