@@ -65,8 +65,8 @@
  * - A barrier empties no buffer that another one looks at: one more thing may happen, and none less.
  *   The same holds for a reclaimer's barrier at once after the owner was told: it looks later.
  * - Letting out, as one copies, the stores of threads that do not write to that folio does nothing.
- * - With the faults that leave out a barrier, or looking at slots, none of these holds, nor is done
- *   (WINDOWS).
+ * - With the faults that leave out a barrier, or looking at slots, or that copy late, none of these
+ *   holds, nor is done (WINDOWS).
  *
  * Steps that are one
  * - A wake commutes with what others do after the store it follows: who compares then, does not sleep.
@@ -135,7 +135,8 @@
 #endif
 #define MERGED atomic
 #define FREEABLE(f) (FREERS && (f) == LAST) /* else the owner's reference stays */
-#if !defined(FAULT_MEMBARRIER) && !defined(FAULT_SCAN_SLOTS) && !defined(FAULT_RECLAIM_SLOTS)
+#if !defined(FAULT_MEMBARRIER) && !defined(FAULT_SCAN_SLOTS) &&                                    \
+	!defined(FAULT_RECLAIM_SLOTS) && !defined(FAULT_PUBLISH_FIRST)
 #define WINDOWS 1
 #endif
 chan pause = [0] of { bit };
