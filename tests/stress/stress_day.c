@@ -19,6 +19,7 @@
 
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 
 #define BLOCKS 64u
 #define FRAMES (BLOCKS * 512u)
@@ -216,6 +217,22 @@ static struct quire_background_stats seen(void)
 	return s;
 }
 
+/*
+ * What was freed is free once no reader can see it, and a reader is a thread in real time, which
+ * may be off its processor for longer than a day takes here. It gets on with its section; that is
+ * waited for, so that what falls short then is not its doing.
+ */
+static void until_readers_left(void)
+{
+	struct quire_stats stats = { .size = sizeof(stats) };
+
+	do {
+		(void)quire_reclaim(q);
+		assert_int_equal(quire_stats_get(q, &stats), 0);
+		sched_yield();
+	} while (stats.folios_retired || stats.frames_limbo);
+}
+
 static void want(void)
 {
 	struct quire_background_stats s = seen();
@@ -228,6 +245,7 @@ static void want(void)
 	}
 	if (wanted.n || now < refilled_at + 4 * MINUTE || prng(&rng) % 12)
 		return;
+	until_readers_left();
 	demands++;
 	n = 1 + (unsigned)(prng(&rng) % LOW);
 	while (wanted.n < n && !quire_folio_create(owner, 9, &wanted.folio[wanted.n]))
