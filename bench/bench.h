@@ -24,6 +24,15 @@ static inline double bench_now(void)
 	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
+/* The time that this thread has run. */
+static inline double bench_cpu(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
 static inline int bench_by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -45,6 +54,7 @@ enum bench_aim {
 	BENCH_AT_MOST,	/* its ratio is at most the target */
 	BENCH_AT_LEAST, /* its ratio is at least the target */
 	BENCH_MORE,	/* it is more than its control by at most the target, in its unit */
+	BENCH_BELOW,	/* its value is at most the target, in its unit */
 	BENCH_NO_TARGET,
 };
 
@@ -60,6 +70,7 @@ static inline void bench_row(const struct bench_result *r)
 	const char *file = getenv("QUIRE_BENCH_ROWS");
 	bool met = r->aim == BENCH_AT_MOST    ? r->ratio <= r->target
 		   : r->aim == BENCH_AT_LEAST ? r->ratio >= r->target
+		   : r->aim == BENCH_BELOW    ? r->value <= r->target
 					      : r->value - r->control <= r->target;
 	FILE *rows;
 
@@ -70,7 +81,10 @@ static inline void bench_row(const struct bench_result *r)
 	else
 		printf("  target %s %.2f%s%s  %s\n",
 		       r->aim == BENCH_AT_LEAST ? ">=" : "<=", r->target,
-		       r->aim == BENCH_MORE ? " more, " : "", r->aim == BENCH_MORE ? r->unit : "",
+		       r->aim == BENCH_MORE    ? " more, "
+		       : r->aim == BENCH_BELOW ? " "
+					       : "",
+		       r->aim == BENCH_MORE || r->aim == BENCH_BELOW ? r->unit : "",
 		       met ? "met" : "missed");
 	rows = file ? fopen(file, "a") : NULL;
 	if (!rows)

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 #
 # model.sh: the protocol of tests/model/folio.pml, explored exhaustively by spin, as a TAP test. First
-# the configurations, each without an error; then the faults, each of which has to be found.
+# the configurations, each without an error; then whether merging steps (COARSE) changes how they may
+# end; then the faults, each of which has to be found.
 #
-# usage: scripts/model.sh [BUILD]          in a folder below BUILD
-#        scripts/model.sh [BUILD] wide     one mover and all others on two folios; not seen to end
-#        scripts/model.sh [BUILD] full     with two movers; nobody has seen it end
+# usage: scripts/model.sh [BUILD]           in a folder below BUILD
+#        scripts/model.sh [BUILD] --full    two movers, two pinners, writer, freer and detacher on two
+#                                           folios, alone, and how far it is (MEGABYTES: at most)
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$top" || exit 2
@@ -66,7 +67,26 @@ configurations() {
 		three-unfreed        FOLIOS=2 MOVERS=1 PINNERS=1 WRITERS=1 DETACHERS=1 COARSE=1
 		three-unwritten      FOLIOS=2 MOVERS=1 PINNERS=1 FREERS=1 DETACHERS=1 COARSE=1
 		three-unpinned       FOLIOS=2 MOVERS=1 WRITERS=1 FREERS=1 DETACHERS=1 COARSE=1
+		all-but-a-mover      FOLIOS=2 MOVERS=1 PINNERS=2 WRITERS=1 FREERS=1 DETACHERS=1 COARSE=1
 	END
+}
+
+# What ends in the same ways with each step alone as with steps merged.
+compared() {
+	cat <<-'END'
+		pinner    MOVERS=2 PINNERS=1
+		writer    MOVERS=2 WRITERS=1
+		end       MOVERS=2 FREERS=1 DETACHERS=1
+		pinners   MOVERS=1 PINNERS=2
+		both      MOVERS=1 PINNERS=1 WRITERS=1
+		one-end   MOVERS=1 PINNERS=1 FREERS=1 DETACHERS=1
+		write-end MOVERS=1 WRITERS=1 FREERS=1 DETACHERS=1
+		two-end   FOLIOS=2 MOVERS=1 FREERS=1 DETACHERS=1
+	END
+}
+
+compared_with() {
+	compared | sed "s/^\([a-z-]*\) /\1-$1 COARSE=$1 OUTCOMES=1 /"
 }
 
 # What is left out of the protocol, and among whom that shows.
@@ -167,14 +187,34 @@ report_configurations() {
 	done
 }
 
-if [[ ${2:-} == wide || ${2:-} == full ]]; then
-	megabytes=${MEGABYTES:-16000}
-	movers=1
-	[[ $2 == full ]] && movers=2
-	others="PINNERS=2 WRITERS=1 FREERS=1 DETACHERS=1"
-	echo "$2 FOLIOS=2 MOVERS=$movers $others COARSE=1" >"$work/one"
-	search_all "-O2 -DCOLLAPSE" -w26 <"$work/one"
+outcomes() {
+	grep '^outcome: ' "$work/$1.log"
+}
+
+same_outcomes() {
+	clean "$1-0" && clean "$1-1" && [ -n "$(outcomes "$1-0")" ] &&
+		[ "$(outcomes "$1-0")" = "$(outcomes "$1-1")" ]
+}
+
+# --full takes minutes and a gigabyte or more: as it goes on it says how far it is.
+if [[ ${2:-} == --full ]]; then
+	megabytes=${MEGABYTES:-11000}
+	everything="FOLIOS=2 MOVERS=2 PINNERS=2 WRITERS=1 FREERS=1 DETACHERS=1 COARSE=1"
+	echo "full $everything" >"$work/one"
+	search_all "-O1 -DCOLLAPSE" -w26 <"$work/one" &
+	searching=$!
+	said=0
+	while kill -0 "$searching" 2>/dev/null; do
+		sleep 1
+		now=$(grep -c '^Depth=' "$work/full.log" 2>/dev/null)
+		[[ ${now:-0} -gt $said ]] && {
+			said=$now
+			sed -n 's/^Depth=/# depth=/p' "$work/full.log" | tail -n 1
+		}
+	done
+	wait "$searching"
 	report_configurations <"$work/one"
+	sed -n 's/^\(.*\)total actual memory usage/# \1MiB of memory/p' "$work/full.log"
 	echo "# in $((SECONDS - began)) s"
 	tap_end
 	exit
@@ -182,6 +222,12 @@ fi
 
 search_all "-O0 -DCOLLAPSE" -w22 < <(configurations)
 report_configurations < <(configurations)
+
+search_all "-O0 -DCOLLAPSE" -w20 < <(compared_with 0 && compared_with 1)
+while read -r name definitions; do
+	check "$definitions: steps merged or not, the same $(outcomes "$name-1" | wc -l) ways to end" \
+		eval "same_outcomes $name || show $name-1"
+done < <(compared)
 
 # Each step of the table is taken somewhere: else the model lacks something, or the table has too much.
 edges=$(sed -n 's/^#define EDGES //p' tests/model/states.pml)

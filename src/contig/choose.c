@@ -8,97 +8,95 @@
 
 /* --- windows --- */
 
-/* Heap sort by (cost, number) keeps it free of recursion and of a comparator's context. */
-static bool cheaper(const struct choose_window *w, uint32_t a, uint32_t b)
-{
-	return w[a].cost != w[b].cost ? w[a].cost < w[b].cost : a < b;
-}
-
-static void sift(const struct choose_window *w, uint32_t *order, size_t i, size_t n)
-{
-	for (size_t child; (child = 2 * i + 1) < n; i = child) {
-		uint32_t t;
-
-		if (child + 1 < n && cheaper(w, order[child], order[child + 1]))
-			child++;
-		if (!cheaper(w, order[i], order[child]))
-			return;
-		t = order[i];
-		order[i] = order[child];
-		order[child] = t;
-	}
-}
-
-static void sort_by_cost(const struct choose_window *w, uint32_t *order, size_t n)
-{
-	for (size_t i = n / 2; i-- > 0;)
-		sift(w, order, i, n);
-	for (size_t i = n; i-- > 1;) {
-		uint32_t t = order[0];
-
-		order[0] = order[i];
-		order[i] = t;
-		sift(w, order, 0, i);
-	}
-}
-
 struct balance {
 	uint64_t moves[CHOOSE_ORDERS]; /* folios to place, by order */
 	uint64_t slots[CHOOSE_ORDERS]; /* aligned places outside, by order */
 };
 
-/* The condition of choose.h with w taken as well. */
-static bool fits(const struct balance *b, const struct choose_window *w)
+/* The condition of choose.h with a window taken as well. */
+static bool fits(const struct balance *b, const struct choose_counts *c)
 {
 	uint64_t need = 0; /* in places of order j */
 
 	for (unsigned j = CHOOSE_ORDERS; j-- > 0;) {
-		need = 2 * need + b->moves[j] + w->moves[j];
+		need = 2 * need + b->moves[j] + c->moves[j];
 		/* A window's own places are among those outside until it is taken. */
-		if (need + w->slots[j] > b->slots[j])
+		if (need + c->slots[j] > b->slots[j])
 			return false;
 	}
 	return true;
 }
 
-static void take_window(struct balance *b, struct choose_window *w)
+static void take_window(struct balance *b, const struct choose_counts *c)
 {
 	for (unsigned j = 0; j < CHOOSE_ORDERS; j++) {
-		b->moves[j] += w->moves[j];
-		b->slots[j] -= w->slots[j];
+		b->moves[j] += c->moves[j];
+		b->slots[j] -= c->slots[j];
 	}
-	w->chosen = true;
 }
 
-void choose_windows(struct choose_window *w, size_t n, uint64_t count, uint32_t *order,
-		    struct choose_result *result)
+/*
+ * The feasible windows by (cost, number): counted, and put in their place. from[c] is where those
+ * of cost c begin; frames + 2 of them, zeroed.
+ */
+static size_t sort_by_cost(const struct choose_arena *arena, uint32_t *from, uint32_t *order)
 {
+	const struct choose_window *w = arena->window;
+
+	for (size_t i = 0; i < arena->n; i++)
+		from[w[i].cost + 1] += w[i].feasible;
+	for (size_t c = 0; c <= arena->frames; c++)
+		from[c + 1] += from[c];
+	for (size_t i = 0; i < arena->n; i++)
+		if (w[i].feasible)
+			order[from[w[i].cost]++] = (uint32_t)i;
+	/* By now each begins where the next did. */
+	return from[arena->frames];
+}
+
+/* The sum of the k least costs. */
+static uint64_t least_sum(const struct choose_arena *arena, const uint32_t *end, uint64_t k)
+{
+	uint64_t sum = 0, n, before = 0;
+
+	for (size_t c = 0; c <= arena->frames && before < k; c++) {
+		n = end[c] < k ? end[c] : k;
+		sum += (n - before) * c;
+		before = n;
+	}
+	return sum;
+}
+
+int choose_windows(const struct choose_arena *arena, uint64_t count, uint32_t *order,
+		   struct choose_result *result)
+{
+	uint32_t *end = mem_zalloc((size_t)arena->frames + 2, sizeof(*end));
 	struct balance b[CHOOSE_NODES] = { 0 };
-	size_t feasible = 0;
 
 	memset(result, 0, sizeof(*result));
-	for (size_t i = 0; i < n; i++) {
-		w[i].chosen = false;
-		for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
-			b[w[i].node].slots[j] += w[i].slots[j];
-		if (w[i].feasible)
-			order[feasible++] = (uint32_t)i;
-	}
-	sort_by_cost(w, order, feasible);
-	result->feasible = feasible;
-	for (size_t i = 0; i < feasible && result->windows < count; i++) {
-		struct choose_window *c = &w[order[i]];
+	if (!end)
+		return -ENOMEM;
+	for (size_t i = 0; i < arena->n; i++)
+		arena->window[i].chosen = false;
+	for (unsigned node = 0; node < CHOOSE_NODES; node++)
+		memcpy(b[node].slots, arena->slots[node], sizeof(b[node].slots));
+	result->feasible = sort_by_cost(arena, end, order);
+	for (size_t i = 0; i < result->feasible && result->windows < count; i++) {
+		struct choose_window *w = &arena->window[order[i]];
+		const struct choose_counts *c = &arena->counts[order[i]];
 
-		if (!fits(&b[c->node], c)) {
+		if (!fits(&b[w->node], c)) {
 			result->no_place++;
 			continue;
 		}
-		take_window(&b[c->node], c);
+		take_window(&b[w->node], c);
+		w->chosen = true;
 		result->windows++;
-		result->frames += c->cost;
+		result->frames += w->cost;
 	}
-	for (size_t i = 0; i < result->windows; i++)
-		result->lower_bound += w[order[i]].cost;
+	result->lower_bound = least_sum(arena, end, result->windows);
+	mem_free(end);
+	return 0;
 }
 
 /* --- places: a min-heap of first frames for each order --- */

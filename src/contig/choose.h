@@ -22,13 +22,28 @@
 #define CHOOSE_ORDERS 10
 #define CHOOSE_NODES 16
 
+/* What is looked at for every window: kept small, since there may be a million of them. */
 struct choose_window {
 	uint32_t cost; /* frames in use */
 	bool feasible; /* nothing in it is known to stay */
 	bool chosen;   /* out */
 	uint8_t node;  /* whose folios and places these are; 0 if that is no matter */
+};
+
+_Static_assert(sizeof(struct choose_window) == 8, "eight of them in a line of the cache");
+
+/* What is looked at only where a window might be taken. */
+struct choose_counts {
 	uint32_t moves[CHOOSE_ORDERS]; /* folios in it, by order */
 	uint32_t slots[CHOOSE_ORDERS]; /* aligned free 2^j places in it; slots[0]: free frames */
+};
+
+struct choose_arena {
+	struct choose_window *window; /* n of them */
+	const struct choose_counts *counts;
+	uint64_t slots[CHOOSE_NODES][CHOOSE_ORDERS]; /* the sums over all windows of a node */
+	size_t n;
+	uint32_t frames; /* of a window: the most that one can cost */
 };
 
 struct choose_result {
@@ -41,11 +56,12 @@ struct choose_result {
 };
 
 /*
- * Chooses up to count windows among w[0..n). order is scratch for n numbers. Windows that take part
- * only as destinations are there with feasible = false.
+ * Chooses up to count windows of an arena; order is for n numbers, those of the feasible windows in
+ * the order of the rule. Windows that take part only as destinations are there with feasible =
+ * false. 0 or -ENOMEM. Time: linear in n + frames.
  */
-void choose_windows(struct choose_window *w, size_t n, uint64_t count, uint32_t *order,
-		    struct choose_result *result);
+int choose_windows(const struct choose_arena *arena, uint64_t count, uint32_t *order,
+		   struct choose_result *result);
 
 /*
  * Free places, by order: best fit with splitting, as a buddy allocator's free lists. Places are

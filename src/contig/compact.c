@@ -305,6 +305,7 @@ static int execute(struct background *b, const struct quire_policy_choice *c,
 		limit = c->bytes;
 	return quire_plan_execute(plan,
 				  QUIRE_BUDGET(.mode = b->mode, .mode_set = 1, .bytes = limit,
+					       .flags = QUIRE_BUDGET_NO_QUEUE,
 					       .deadline_ns = b->options.step_ns,
 					       .folio_ns = b->options.step_ns / 2,
 					       .progress = between_batches, .arg = b),

@@ -85,9 +85,8 @@ static void show_taken(struct execution *x)
 		if (!(x->entry.wanted[b / 64] >> (b % 64) & 1))
 			continue;
 		plan_blocker_at(b * QUIRE_BLOCK_FRAMES, QUIRE_REASON_CLAIMED, &who);
-		queue_describe(x->q, claim, b, &who);
-		/* The oldest that wants it may be this one itself: then nobody has it. */
-		if (!claim && (!who.thread || who.thread == x->entry.tid))
+		queue_describe(x->q, plan, claim, b, &who);
+		if (!claim && !who.thread)
 			continue;
 		plan_note_waiting(plan, &who);
 		break;
@@ -144,7 +143,7 @@ static void learn_closed(struct execution *x)
 
 		plan_blocker_at((claim ? b : plan->from) * QUIRE_BLOCK_FRAMES, QUIRE_REASON_CLAIMED,
 				&who);
-		queue_describe(x->q, claim, b, &who);
+		queue_describe(x->q, plan, claim, b, &who);
 		if (!claim && !who.thread && b + 1 < plan->end)
 			continue;
 		who.frame = quire_frame((who.thread ? b : plan->from) * QUIRE_BLOCK_FRAMES);
@@ -191,11 +190,11 @@ static void open_range(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
 
-	if (plan->closed)
-		node_unclaim(x->q->node, plan->from, plan->end - plan->from, plan);
-	if (plan->closed)
-		queue_wake(x->q);
+	if (!plan->closed)
+		return;
+	node_unclaim(x->q->node, plan->from, plan->end - plan->from, plan);
 	plan->closed = false;
+	queue_wake(x->q);
 }
 
 static void claim(struct execution *x)

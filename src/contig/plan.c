@@ -167,7 +167,21 @@ static void cover(struct block_bits *used, const struct plan_window *w, uint32_t
 /* Of each node: in blocks with memory, and in those without. */
 struct node_places {
 	struct places filled, holes;
+	size_t wanted[CHOOSE_ORDERS]; /* moves of what lives there */
 };
+
+/*
+ * Are there places with memory, of just the right order and in their own nodes, for all moves? Then
+ * no others are looked at.
+ */
+static bool has_enough(const struct node_places *places, uint32_t nodes)
+{
+	for (uint32_t i = 0; i < nodes; i++)
+		for (unsigned o = 0; o < CHOOSE_ORDERS; o++)
+			if (places[i].filled.n[o] < places[i].wanted[o])
+				return false;
+	return true;
+}
 
 static int find_places(const struct quire_plan *plan, const struct survey *s,
 		       struct node_places *places)
@@ -175,7 +189,13 @@ static int find_places(const struct quire_plan *plan, const struct survey *s,
 	const struct nodes *nodes = plan->q->node;
 	int error = 0;
 
-	for (uint32_t b = 0; b < nodes->blocks && !error; b++) {
+	for (size_t i = 0; i < plan->move_count; i++) {
+		const struct plan_move *move = &plan->move[i];
+
+		places[node_of(nodes, quire_frame(move->src))].wanted[move->order] += !move->lent;
+	}
+	for (uint32_t b = 0; b < nodes->blocks && !error && !has_enough(places, nodes->count);
+	     b++) {
 		struct node_places *of = &places[node_of_block(nodes, b)];
 		struct block_bits used = s->block[b].used;
 
@@ -270,20 +290,24 @@ static void count_free(struct quire_plan *plan, const struct survey *s)
 
 static int choose_aligned(struct quire_plan *plan, struct survey *s)
 {
+	const uint32_t frames = plan->blocks_each * QUIRE_BLOCK_FRAMES;
+	struct choose_arena arena = {
+		.window = s->window, .counts = s->counts, .n = s->windows, .frames = frames
+	};
 	struct choose_result r;
-	uint32_t *order = mem_zalloc(s->windows, sizeof(*order));
+	uint32_t *order = mem_alloc(s->windows, sizeof(*order));
 
 	if (!order)
 		return -ENOMEM;
-	choose_windows(s->window, s->windows, to_find(plan), order, &r);
-	plan->chosen = mem_zalloc(r.windows, sizeof(*plan->chosen));
+	memcpy(arena.slots, s->slots, sizeof(arena.slots));
+	if (!choose_windows(&arena, to_find(plan), order, &r))
+		plan->chosen = mem_zalloc(r.windows, sizeof(*plan->chosen));
 	if (!plan->chosen) {
 		mem_free(order);
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < r.feasible; i++) {
 		const struct choose_window *w = &s->window[order[i]];
-		uint32_t frames = plan->blocks_each * QUIRE_BLOCK_FRAMES;
 
 		if (w->chosen)
 			plan->chosen[plan->chosen_count++] = (struct plan_window){
@@ -307,7 +331,7 @@ static void places_elsewhere(const struct quire_plan *plan, const struct survey 
 	for (uint32_t b = 0; b < s->windows && !plan->stay; b++)
 		if (b < node->first || b >= node->first + node->blocks.n)
 			for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
-				slots[j] += s->window[b].slots[j];
+				slots[j] += s->counts[b].slots[j];
 }
 
 /* The best of all nodes: no run reaches from one into the next. */
@@ -328,7 +352,7 @@ static int slide_nodes(const struct quire_plan *plan, const struct survey *s,
 		if (!is_meant_of(plan, i))
 			continue;
 		places_elsewhere(plan, s, node, goal.elsewhere);
-		error = slide(s->slide + node->first, s->window + node->first, node->blocks.n,
+		error = slide(s->slide + node->first, s->counts + node->first, node->blocks.n,
 			      &goal, &r);
 		if (error || !r.feasible)
 			continue;

@@ -85,12 +85,15 @@ static bool wants(const struct queue_entry *e, uint32_t block)
 	return e->wanted && (e->wanted[block / 64] >> (block % 64) & 1);
 }
 
-void queue_describe(struct quire *q, const void *claim, uint32_t block, struct quire_blocker *who)
+void queue_describe(struct quire *q, const struct quire_plan *plan, const void *claim,
+		    uint32_t block, struct quire_blocker *who)
 {
 	uint64_t now = os_clock_ns();
 
 	pthread_mutex_lock(&q->queue->lock);
 	for (const struct queue_entry *e = q->queue->oldest; e; e = e->next) {
+		if (!claim && e->plan == plan)
+			break; /* the others are younger */
 		if (claim ? e->plan != claim : !wants(e, block))
 			continue;
 		who->thread = e->tid;

@@ -45,9 +45,11 @@ void queue_wanted(struct quire *q, const struct quire_plan *plan, uint64_t *bits
 
 /*
  * Says of a block that is taken by whom: thread, site and age of the execution that has claimed it
- * (claim, only compared), or else of the oldest that wants it. Nothing, if there is none.
+ * (claim, only compared), or else of the oldest that wants it, and is older than the plan's.
+ * Nothing, if there is none.
  */
-void queue_describe(struct quire *q, const void *claim, uint32_t block, struct quire_blocker *who);
+void queue_describe(struct quire *q, const struct quire_plan *plan, const void *claim,
+		    uint32_t block, struct quire_blocker *who);
 
 /* What one wants from now on; the memory is the entry's. */
 void queue_want(struct quire *q, struct queue_entry *entry, uint64_t *wanted);

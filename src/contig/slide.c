@@ -14,7 +14,7 @@ struct counts {
 
 struct sliding {
 	const struct slide_block *block;
-	const struct choose_window *sums;
+	const struct choose_counts *sums;
 	uint32_t blocks;
 	uint32_t n, align, offset;
 	uint64_t slots[CHOOSE_ORDERS]; /* all there are, also elsewhere */
@@ -178,15 +178,17 @@ static uint64_t bound(const struct sliding *s, uint64_t at, uint64_t end)
 	return end - 1 < at + s->n ? live_before(s, at + s->n) - live_before(s, end - 1) : 0;
 }
 
+/* Can one of the positions from `at` up to `end` be better than what was found? */
+static bool is_worth_it(struct sliding *s, uint64_t at, uint64_t end)
+{
+	uint64_t cost = bound(s, at, end);
+
+	return cost < s->best && (cost < s->least || !is_hopeless(s, at / BLOCK));
+}
+
 static uint64_t align_up(const struct sliding *s, uint64_t f)
 {
 	return ((f + s->offset + s->align - 1) & ~(uint64_t)(s->align - 1)) - s->offset;
-}
-
-/* What is not cheaper than that need not be looked at. */
-static uint64_t limit(struct sliding *s, uint64_t at)
-{
-	return is_hopeless(s, at / BLOCK) ? s->least : s->best;
 }
 
 /* Positions from at to below end, one by one: what leaves at the left, and comes at the right. */
@@ -218,12 +220,12 @@ static void slide_gap(struct sliding *s, uint64_t from, uint64_t last, uint64_t 
 	while (at <= last && s->best) {
 		end = (at | (BLOCK - 1)) + 1;
 		end = end <= last ? end : last + 1;
-		if (bound(s, at, end) < limit(s, at)) {
+		if (is_worth_it(s, at, end)) {
 			end = (at | 63) + 1;
 			end = end <= last ? end : last + 1;
 			if (s->align >= 64)
 				consider(s, at, cost_at(s, at));
-			else if (bound(s, at, end) < limit(s, at))
+			else if (is_worth_it(s, at, end))
 				step(s, at, end);
 		}
 		at = align_up(s, end);
@@ -266,7 +268,7 @@ static int sum_up(struct sliding *s)
 	return 0;
 }
 
-int slide(const struct slide_block *blocks, const struct choose_window *sums, uint32_t n,
+int slide(const struct slide_block *blocks, const struct choose_counts *sums, uint32_t n,
 	  const struct slide_goal *goal, struct slide_result *result)
 {
 	struct sliding s = { .block = blocks,

@@ -51,9 +51,9 @@ struct slide_result {
 
 /*
  * blocks: n of them, of 512 frames; the frames of the last one that are no frames are fixed. sums:
- * of the same blocks, moves and slots; nothing else of them is looked at. 0 or -ENOMEM.
+ * of the same blocks. 0 or -ENOMEM.
  */
-int slide(const struct slide_block *blocks, const struct choose_window *sums, uint32_t n,
+int slide(const struct slide_block *blocks, const struct choose_counts *sums, uint32_t n,
 	  const struct slide_goal *goal, struct slide_result *result);
 
 #endif

@@ -11,6 +11,7 @@ void survey_finish(struct survey *s)
 {
 	mem_free(s->block);
 	mem_free(s->window);
+	mem_free(s->counts);
 	mem_free(s->slide);
 	mem_free(s->taken);
 	extents_finish_look(&s->extents);
@@ -109,7 +110,7 @@ static int add_taken(struct survey *s, uint32_t b)
 		return 0;
 	plan_blocker_at(window * plan->blocks_each * QUIRE_BLOCK_FRAMES, QUIRE_REASON_CLAIMED,
 			&who);
-	queue_describe(plan->q, s->block[b].claim, b, &who);
+	queue_describe(plan->q, plan, s->block[b].claim, b, &who);
 	return add_blocker(s, &who);
 }
 
@@ -159,22 +160,6 @@ static int check_pool(struct survey *s, struct quire_frame frame)
 	return add_blocker(s, &who);
 }
 
-/* A folio that may move, from frame i of a block on. */
-static void add_live(struct survey *s, uint32_t b, unsigned i, unsigned order, bool lent)
-{
-	struct choose_window *w = &s->window[b / s->plan->blocks_each];
-
-	w->cost += 1u << order;
-	/* What lives in its owner's frames needs no place of ours. */
-	w->moves[order] += !lent;
-	if (!s->slide)
-		return;
-	bits_span_set(&s->slide[b].live, i, i + (1u << order));
-	bits_span_set(&s->slide[b].head, i, i + 1);
-	if (lent)
-		bits_span_set(&s->slide[b].lent, i, i + (1u << order));
-}
-
 /* In use, and no folio is there: being made, moved away, or reserved; or an owner's. */
 static int add_other(struct survey *s, uint32_t b, unsigned i, unsigned *frames)
 {
@@ -187,20 +172,68 @@ static int add_other(struct survey *s, uint32_t b, unsigned i, unsigned *frames)
 	return s->block[b].idle ? check_pool(s, frame) : 0;
 }
 
-static int survey_block(struct survey *s, uint32_t b)
+/* Is something of what was learned in this block? */
+static bool has_learned(const struct survey *s, uint32_t b)
 {
-	struct choose_window *w = &s->window[b / s->plan->blocks_each];
-	struct node_block *block = &s->block[b];
+	const struct quire_plan *plan = s->plan;
+	size_t low = 0, high = plan->learned_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (plan->learned[mid].frame.n < b * QUIRE_BLOCK_FRAMES)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < plan->learned_count && plan->learned[low].frame.n / QUIRE_BLOCK_FRAMES == b;
+}
+
+/* What is known of a block, into the sums. */
+static void add_block(struct survey *s, uint32_t b, const struct cached *known)
+{
+	uint32_t window = b / s->plan->blocks_each;
+	struct choose_window *w = &s->window[window];
+	struct choose_counts *c = &s->counts[window];
+	bool offers = plan_offers_places(s->plan, b);
+
+	w->cost += known->cost;
+	for (unsigned j = 0; j < CHOOSE_ORDERS; j++) {
+		c->moves[j] += known->moves[j];
+		c->slots[j] += offers ? known->slots[j] : 0;
+		s->slots[w->node][j] += offers ? known->slots[j] : 0;
+	}
+}
+
+/* A folio that lives at frame i of a block: counted, and named if it stays. */
+static int look_at_live(struct survey *s, uint32_t b, unsigned i, struct quire_folio *folio,
+			unsigned order, struct cached *look)
+{
+	struct quire_frame frame = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
+	bool lent = node_is_lent(s->plan->q->node, frame);
+
+	look->cost = (uint16_t)(look->cost + (1u << order));
+	/* What lives in its owner's frames needs no place of ours. */
+	if (lent)
+		look->known = 0;
+	else
+		look->moves[order]++;
+	if (s->slide) {
+		bits_span_set(&s->slide[b].live, i, i + (1u << order));
+		bits_span_set(&s->slide[b].head, i, i + 1);
+		if (lent)
+			bits_span_set(&s->slide[b].lent, i, i + (1u << order));
+	}
+	return check_fixed(s, folio, frame);
+}
+
+/* What lives in a block, frame by frame; known: all of it was accounted for. */
+static int look_at_block(struct survey *s, uint32_t b, struct cached *look)
+{
+	const struct node_block *block = &s->block[b];
 	unsigned i = 0, frames;
 	int error = 0;
 
-	node_look(s->plan->q->node, b, block);
-	if (s->slide)
-		s->slide[b].used = block->used;
-	if ((block->claim && block->claim != s->plan) || survey_taken(s, b))
-		return add_taken(s, b);
-	for (unsigned j = 0; j < CHOOSE_ORDERS && plan_offers_places(s->plan, b); j++)
-		w->slots[j] += bits_count_clear(&block->used, j);
 	for (; i < QUIRE_BLOCK_FRAMES && !error; i += frames) {
 		struct quire_frame frame = quire_frame(b * QUIRE_BLOCK_FRAMES + i);
 		struct quire_folio *folio;
@@ -218,13 +251,40 @@ static int survey_block(struct survey *s, uint32_t b)
 		if (word_frame(word) != frame.n)
 			continue;
 		frames = 1u << word_order(word);
-		if (word & QUIRE_DEAD_) {
+		if (word & QUIRE_DEAD_)
 			error = check_retired(s, folio, frame);
-			continue;
-		}
-		add_live(s, b, i, word_order(word), node_is_lent(s->plan->q->node, frame));
-		error = check_fixed(s, folio, frame);
+		else
+			error = look_at_live(s, b, i, folio, word_order(word), look);
 	}
+	if (look->cost != QUIRE_BLOCK_FRAMES - block->free)
+		look->known = 0;
+	return error;
+}
+
+static int survey_block(struct survey *s, uint32_t b)
+{
+	struct node_block *block = &s->block[b];
+	struct cached *cached = s->cached ? &s->cached[b] : NULL;
+	struct cached look = { .stamp = node_stamp(s->plan->q->node, b), .known = 1 };
+	int error;
+
+	node_look(s->plan->q->node, b, block);
+	if (s->slide)
+		s->slide[b].used = block->used;
+	if ((block->claim && block->claim != s->plan) || survey_taken(s, b))
+		return add_taken(s, b);
+	if (cached && cached->known && cached->stamp == look.stamp && !s->slide &&
+	    !has_learned(s, b)) {
+		add_block(s, b, cached);
+		return 0;
+	}
+	for (unsigned j = 0; j < CHOOSE_ORDERS; j++)
+		look.slots[j] = (uint16_t)bits_count_clear(&block->used, j);
+	error = look_at_block(s, b, &look);
+	add_block(s, b, &look);
+	/* What changed in the meantime is looked at again. */
+	if (cached && look.stamp == node_stamp(s->plan->q->node, b))
+		*cached = look;
 	return error;
 }
 
@@ -314,14 +374,18 @@ int survey(struct quire_plan *plan, struct survey *s)
 	plan_sort_learned(plan);
 	s->block = mem_zalloc(blocks, sizeof(*s->block));
 	s->window = mem_zalloc(s->windows, sizeof(*s->window));
+	s->counts = mem_zalloc(s->windows, sizeof(*s->counts));
 	s->taken = mem_zalloc((blocks + 63) / 64, sizeof(*s->taken));
 	if (plan->is_run)
 		s->slide = mem_zalloc(blocks, sizeof(*s->slide));
-	if (!s->block || !s->window || !s->taken || (plan->is_run && !s->slide) ||
+	if (!s->block || !s->window || !s->counts || !s->taken || (plan->is_run && !s->slide) ||
 	    hazards_gather(&s->hazards) || extents_look(plan->q, &s->extents))
 		error = -ENOMEM;
-	if (!error)
+	if (!error) {
+		s->cached = cache_get(plan->q);
 		error = look_around(s, blocks);
+		cache_put(plan->q, s->cached);
+	}
 	if (error) {
 		survey_finish(s);
 		return error;

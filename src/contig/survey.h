@@ -6,6 +6,7 @@
 #ifndef QUIRE_SRC_CONTIG_SURVEY_H
 #define QUIRE_SRC_CONTIG_SURVEY_H
 
+#include "contig/cache.h"
 #include "contig/plan.h"
 #include "contig/slide.h"
 #include "folio/extent.h"
@@ -15,10 +16,13 @@ struct survey {
 	struct quire_plan *plan;
 	struct node_block *block;
 	struct choose_window *window; /* the last one may stand for an incomplete tail */
+	struct choose_counts *counts; /* of each window */
+	uint64_t slots[CHOOSE_NODES][CHOOSE_ORDERS]; /* in all windows of a node */
 	uint32_t windows;
 	struct slide_block *slide; /* of a RUN */
 	uint64_t *taken;	   /* a bit for each block that others have, or are to have first */
 	struct extents_seen extents;
+	struct cached *cached;	       /* of each block, or NULL */
 	struct quire_blocker *blocker; /* by frame */
 	size_t blocker_count, blocker_capacity;
 	struct hazards hazards; /* at its start */

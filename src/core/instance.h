@@ -13,6 +13,7 @@
 struct nodes;
 struct folios;
 struct extents;
+struct cache;
 struct queue;
 struct records;
 struct background;
@@ -40,6 +41,7 @@ struct quire {
 	struct folios *folios;
 	struct extents *extents;
 	struct queue *queue;
+	struct cache *cache;
 	struct records *records;
 	/* What the one who works in the background waits for; notice(). */
 	uint32_t listens;  /* atomic: NOTICE_...: what is to wake it */

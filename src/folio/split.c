@@ -28,6 +28,7 @@
  * order can be made there then.
  */
 #include "folio/folios.h"
+#include "frame/node.h"
 #include "util/points.h"
 
 #include <errno.h>
@@ -173,6 +174,8 @@ static void give_birth(struct split *s)
 		SYNC_POINT("split:birth", s->part[i]);
 		folio_born(s->part[i], quire_frame(at + ((uint32_t)i << s->order)), s->order);
 	}
+	/* No frame changed hands, but whoever remembers one folio here has to look again. */
+	node_touch(s->q->node, quire_frame(at));
 }
 
 /* Steps 2 to 8. */

@@ -10,13 +10,14 @@
 #include <pthread.h>
 #include <string.h>
 
-/* A state: frames in use, and flags. */
+/* A state: frames in use, flags, and a stamp. */
 #define USED(s) ((s)&0x3ffu)
 #define FREE(s) (QUIRE_BLOCK_FRAMES - USED(s))
 #define CLAIMED (1u << 10)
 #define PINNED (1u << 11)  /* its class; says nothing while the block is empty */
 #define COUNTED (1u << 12) /* nobody has a frame of it, and it is one of those in `empty` */
 #define FILLED (1u << 13)  /* else it is a hole; set with the first frame that is used */
+#define TAKEN (1u << 14)   /* from here on: how often frames were counted as used; wraps */
 
 /* Blocks whose states share a cache line. */
 #define LINE_BLOCKS 16u
@@ -105,7 +106,7 @@ static __attribute__((noinline)) bool count_begin(struct blocks *b, uint32_t i, 
 			return false;
 		if (b->fill && !(s & FILLED)) /* a hole again since it was looked at */
 			return false;
-		new = ((s & ~COUNTED) + n) | FILLED;
+		new = ((s & ~COUNTED) + n + TAKEN) | FILLED;
 		if (!USED(s))
 			new = (new & ~PINNED) | (class == BLOCK_PINNED ? PINNED : 0);
 	} while (!compare_exchange(&b->state[i], &s, new));
@@ -126,7 +127,7 @@ static bool count_take(struct blocks *b, uint32_t i, uint32_t n, enum block_clas
 			return count_begin(b, i, n, class, claimed_too);
 		if (USED(s) + n > QUIRE_BLOCK_FRAMES || ((s & CLAIMED) && !claimed_too))
 			return false;
-	} while (!compare_exchange(&b->state[i], &s, s + n));
+	} while (!compare_exchange(&b->state[i], &s, s + n + TAKEN));
 	SYNC_POINT("frame:counted", NULL);
 	return true;
 }
@@ -184,7 +185,7 @@ static int fill(struct blocks *b, uint32_t i, bool claimed_too)
 			return 0;
 		if (USED(s) || ((s & CLAIMED) && !claimed_too))
 			return -EBUSY;
-	} while (!compare_exchange(&b->state[i], &s, (s & ~COUNTED) + QUIRE_BLOCK_FRAMES));
+	} while (!compare_exchange(&b->state[i], &s, (s & ~COUNTED) + QUIRE_BLOCK_FRAMES + TAKEN));
 	if (s & COUNTED)
 		uncount(b);
 	SYNC_POINT("frame:filling", NULL);
@@ -637,6 +638,16 @@ const void *blocks_claimed_by(const struct blocks *b, uint32_t block)
 bool blocks_is_claimed(const struct blocks *b, uint32_t block)
 {
 	return load_acquire(&b->claim[block]) != NULL;
+}
+
+uint32_t blocks_stamp(const struct blocks *b, uint32_t block)
+{
+	return load_acquire(&b->state[block]) & ~(CLAIMED | PINNED | COUNTED | FILLED);
+}
+
+void blocks_touch(struct blocks *b, uint32_t block)
+{
+	__atomic_fetch_add(&b->state[block], TAKEN, __ATOMIC_RELEASE);
 }
 
 uint32_t blocks_free_of(const struct blocks *b, uint32_t block)

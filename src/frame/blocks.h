@@ -135,6 +135,13 @@ enum blocks_watch {
 uint32_t blocks_watch(struct blocks *blocks, enum blocks_watch watch, uint32_t below);
 
 bool blocks_is_claimed(const struct blocks *blocks, uint32_t block);
+/*
+ * Another number after each allocation and each free of frames of a block, and each
+ * blocks_touch(), until it has come round after 2^18 of them.
+ */
+uint32_t blocks_stamp(const struct blocks *blocks, uint32_t block);
+/* What lives in the block has changed, though no frame was taken or given. */
+void blocks_touch(struct blocks *blocks, uint32_t block);
 /* Free frames of a block, by its count: 512 means that nobody has or is about to have any. */
 uint32_t blocks_free_of(const struct blocks *blocks, uint32_t block);
 uint64_t blocks_free_frames(const struct blocks *blocks);

@@ -207,6 +207,20 @@ uint32_t node_free_of(const struct nodes *nodes, uint32_t block)
 	return blocks_free_of(&node->blocks, block - node->first);
 }
 
+uint32_t node_stamp(const struct nodes *nodes, uint32_t block)
+{
+	const struct node *node = &nodes->node[node_of_block(nodes, block)];
+
+	return blocks_stamp(&node->blocks, block - node->first);
+}
+
+void node_touch(struct nodes *nodes, struct quire_frame frame)
+{
+	struct node *node = node_at(nodes, frame.n / QUIRE_BLOCK_FRAMES);
+
+	blocks_touch(&node->blocks, frame.n / QUIRE_BLOCK_FRAMES - node->first);
+}
+
 void node_look(struct nodes *nodes, uint32_t block, struct node_block *out)
 {
 	struct node *node = node_at(nodes, block);

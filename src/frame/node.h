@@ -198,6 +198,10 @@ int64_t node_give_back(struct nodes *nodes, uint32_t block);
 /* Makes a block one 2 MiB page. The bytes that it has become so, 0 if it was one, or -errno. */
 int64_t node_collapse(struct nodes *nodes, uint32_t block);
 
+/* As blocks_stamp(), and blocks_touch() of the block of a frame. */
+uint32_t node_stamp(const struct nodes *nodes, uint32_t block);
+void node_touch(struct nodes *nodes, struct quire_frame frame);
+
 /* As blocks_free_of(). */
 uint32_t node_free_of(const struct nodes *nodes, uint32_t block);
 void node_look(struct nodes *nodes, uint32_t block, struct node_block *out);

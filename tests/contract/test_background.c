@@ -6,6 +6,8 @@
  */
 #include "field.h"
 
+#include <core/instance.h>
+#include <frame/node.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -616,6 +618,62 @@ static void test_W28_a_step_ends_with_its_batch_when_others_begin(void **state)
 	bed_end(&bed);
 }
 
+struct taker {
+	struct bed *bed;
+	unsigned times, waits;
+};
+
+/* Who began in between has all that could be emptied. */
+static void take_blocks(void *arg)
+{
+	struct taker *t = arg;
+
+	CHECK(node_claim(t->bed->q->node, 0, COUNT_OF(t->bed->it), t) == 0);
+	t->times++;
+}
+
+static void let_blocks_go(struct taker *t)
+{
+	node_unclaim(t->bed->q->node, 0, COUNT_OF(t->bed->it), t);
+}
+
+static void waits(void *arg)
+{
+	struct taker *t = arg;
+
+	t->waits++;
+	let_blocks_go(t);
+}
+
+/* The second try is the patient one: it may wait for folios, not for plans. */
+static void test_W28_a_step_does_not_queue_for_others(void **state)
+{
+	struct taker t = { 0 };
+	struct bed bed;
+	uint64_t next;
+
+	(void)state;
+	bed_start(&bed, OP_ALL);
+	t.bed = &bed;
+	START(bed.q, .runs_low = 3, .runs_high = 3);
+	for (unsigned i = 1; i <= 2; i++) {
+		/* The empty blocks are the first that it claims. */
+		at_point_nth("plan:window", NULL, 1, 1, take_blocks, &t);
+		at_point("queue:waiting", NULL, waits, &t);
+		assert_int_equal(step(bed.q, &next), 1);
+		no_points();
+		assert_int_equal(t.times, i);
+		assert_int_equal(t.waits, 0);
+		assert_int_equal(empty_blocks(bed.q), 2);
+		let_blocks_go(&t);
+	}
+	assert_int_equal(seen(bed.q).in_vain, 1);
+	assert_int_equal(quire_background_wake(bed.q), 0);
+	(void)steps(bed.q, &next);
+	assert_int_equal(empty_blocks(bed.q), 3);
+	bed_end(&bed);
+}
+
 /* --- the budget --------------------------------------------------------------------------- */
 
 static void test_W28_bytes_are_kept_to_the_budget(void **state)
@@ -1177,6 +1235,7 @@ int main(void)
 		TEST(test_W3_the_host_may_have_everything_tried_again),
 		TEST(test_W28_no_step_begins_while_a_plan_of_others_runs),
 		TEST(test_W28_a_step_ends_with_its_batch_when_others_begin),
+		TEST(test_W28_a_step_does_not_queue_for_others),
 		TEST(test_W28_bytes_are_kept_to_the_budget),
 		TEST(test_W28_time_is_kept_to_the_budget),
 		TEST(test_W28_stalls_are_counted_for_each_owner),

@@ -143,6 +143,115 @@ static void test_X33_no_place_is_in_the_range(void **state)
 	field_end(&f);
 }
 
+/*
+ * What an earlier look remembers is what a new one would find, whatever happens in between: folios
+ * come, go, move, are pinned, are dropped under a pin or in sight of a reader.
+ */
+static void remember_all(struct field *f)
+{
+	for (uint32_t b = 0; b < BLOCKS; b++) {
+		struct quire_plan *plan = range_of(f->q, b, 1);
+
+		assert_int_equal(info_of(plan).lower_bound_bytes, bytes_in(f, b, 1));
+		quire_plan_destroy(plan);
+	}
+}
+
+static void test_W1_what_a_plan_remembers_is_what_there_is(void **state)
+{
+	uint64_t seed = seed_of("remember", 11);
+	static struct field f;
+	struct quire_plan *plan;
+
+	(void)state;
+	field_start(&f);
+	field_fill(&f, seed);
+	remember_all(&f);
+	for (unsigned step = 0; step < 300; step++) {
+		struct item *item = &f.item[prng(&seed) % f.n];
+		unsigned what = (unsigned)(prng(&seed) % 6);
+		struct quire_pin *pin = NULL;
+
+		if (!item->folio)
+			continue;
+		if (what == 0) {
+			leave(item);
+		} else if (what == 1) {
+			(void)move_folio(item->folio, QUIRE_SYNC, 0);
+		} else if (what == 2) {
+			/* As many frames, by other folios: the count alone would not show it. */
+			uint32_t at = at_frame(item);
+			unsigned order = item->order;
+			struct probe *p = item->probe;
+
+			leave(item);
+			assert_int_equal(quire_reclaim(f.q), 0);
+			if (order)
+				place(p, item, order - 1, quire_frame(at), 7);
+			else
+				place(p, item, 0, quire_frame(at), 7);
+		} else if (what == 3) {
+			assert_int_equal(quire_pin_long(item->folio, item->probe->owner, &pin), 0);
+			plan = range_of(f.q, at_frame(item) / 512, 1);
+			assert_int_equal(quire_plan_blockers(plan), item->probe == &f.without);
+			quire_plan_destroy(plan);
+			quire_unpin_long(pin);
+		} else if (what == 4) {
+			assert_non_null(quire_pin(item->folio));
+			plan = range_of(f.q, at_frame(item) / 512, 1);
+			assert_int_equal(quire_plan_blockers(plan), 1);
+			quire_plan_destroy(plan);
+			quire_unpin(item->folio);
+		} else {
+			/* Gone, but for the pin: no folio that lives, and named. */
+			uint32_t block = at_frame(item) / 512;
+			struct quire_folio *folio = item->folio;
+
+			assert_non_null(quire_pin(folio));
+			leave(item);
+			plan = range_of(f.q, block, 1);
+			assert_int_equal(info_of(plan).lower_bound_bytes, bytes_in(&f, block, 1));
+			assert_int_equal(quire_plan_blockers(plan), 1);
+			assert_int_equal(quire_plan_blocker(plan, 0)->why, QUIRE_REASON_RETIRED);
+			quire_plan_destroy(plan);
+			quire_unpin(folio);
+		}
+		remember_all(&f);
+	}
+	field_end(&f);
+}
+
+/* As many frames of a block that is never empty are other folios': their places are theirs. */
+static void test_W1_what_a_plan_remembers_ends_with_an_allocation(void **state)
+{
+	static struct item large, stays, small[16], single[32];
+	struct quire *q = make_quire(2);
+	struct quire_plan *plan;
+	struct probe p;
+
+	(void)state;
+	make_probe(q, "plain", 0, &p);
+	place(&p, &large, 4, quire_frame(0), 1);
+	place(&p, &stays, 0, quire_frame(100), 2);
+	for (uint32_t i = 0; i < COUNT_OF(single); i++)
+		place(&p, &single[i], 0, quire_frame(512 + i * 16), 100 + i);
+	plan = range_of(q, 0, 1);
+	assert_int_equal(info_of(plan).no_place, 1);
+	quire_plan_destroy(plan);
+	drop(&large);
+	assert_int_equal(quire_reclaim(q), 0);
+	for (uint32_t i = 0; i < COUNT_OF(small); i++)
+		place(&p, &small[i], 0, quire_frame(i), 200 + i);
+	plan = range_of(q, 0, 1);
+	assert_int_equal(info_of(plan).no_place, 0);
+	assert_int_equal(info_of(plan).runs, 1);
+	quire_plan_destroy(plan);
+	drop(&stays);
+	drop_row(small, COUNT_OF(small));
+	drop_row(single, COUNT_OF(single));
+	end_quire(q);
+}
+
 /* One pinned folio: its block stays, the others are emptied, and it alone is named. */
 static void test_X33_what_stays_in_a_range_is_named_and_the_rest_goes(void **state)
 {
@@ -412,6 +521,8 @@ int main(void)
 		TEST(test_X33_an_empty_range_costs_nothing),
 		TEST(test_X33_what_makes_no_range_is_refused),
 		TEST(test_X33_no_place_is_in_the_range),
+		TEST(test_W1_what_a_plan_remembers_is_what_there_is),
+		TEST(test_W1_what_a_plan_remembers_ends_with_an_allocation),
 		TEST(test_X33_what_stays_in_a_range_is_named_and_the_rest_goes),
 		TEST(test_X33_a_pin_that_went_is_in_no_ranges_way),
 		TEST(test_X33_a_refusal_keeps_its_block_alone),

@@ -990,6 +990,49 @@ static void test_HE6_parts_stay_among_what_is_pinned_long(void **state)
 	end_quire(q);
 }
 
+/* --- plans -------------------------------------------------------------------------------- */
+
+static struct quire_plan_info plan_first_block(struct quire *q)
+{
+	struct quire_plan_info info = { .size = sizeof(info) };
+	struct quire_plan *plan = NULL;
+
+	assert_int_equal(
+		quire_plan_create(q, QUIRE_GOAL(.kind = QUIRE_GOAL_RANGE, .frames = 512), &plan),
+		0);
+	assert_int_equal(quire_plan_info(plan, &info), 0);
+	quire_plan_destroy(plan);
+	return info;
+}
+
+/* A plan that remembers the whole has no place for it; its parts find theirs. */
+static void test_W1_what_a_plan_remembers_ends_with_a_split(void **state)
+{
+	static struct item whole, single[32];
+	struct quire_folio *got[16] = { NULL };
+	struct quire *q = make_quire(2);
+	struct quire_plan_info info;
+	struct probe p;
+
+	(void)state;
+	make_probe(q, "plain", 0, &p);
+	place(&p, &whole, 4, quire_frame(0), 1);
+	for (uint32_t i = 0; i < COUNT_OF(single); i++)
+		place(&p, &single[i], 0, quire_frame(512 + i * 16), 100 + i);
+	info = plan_first_block(q);
+	assert_int_equal(info.no_place, 1);
+	assert_int_equal(info.runs, 0);
+	assert_int_equal(quire_folio_split(whole.folio, 0, got, NULL), 0);
+	info = plan_first_block(q);
+	assert_int_equal(info.no_place, 0);
+	assert_int_equal(info.runs, 1);
+	assert_int_equal(info.folios, 16);
+	for (size_t i = 0; i < COUNT_OF(got); i++)
+		quire_folio_put(got[i]);
+	drop_row(single, COUNT_OF(single));
+	end_quire(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1016,6 +1059,7 @@ int main(void)
 		TEST(test_HE6_a_mover_that_knew_the_part_of_a_whole),
 		TEST(test_HE6_lent_frames_come_back_part_by_part),
 		TEST(test_HE6_parts_stay_among_what_is_pinned_long),
+		TEST(test_W1_what_a_plan_remembers_ends_with_a_split),
 	};
 
 	return cmocka_run_group_tests_name("contract H-E6: splitting", tests, NULL, NULL);

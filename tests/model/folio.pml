@@ -35,24 +35,63 @@
  *	COARSE    1: steps are merged, see below; without LONGS, READERS, RECREATE, SPLITTERS
  * FAULT_... leaves something out of the protocol; each has to be found.
  *
- * COARSE makes products of more roles finish. It covers less, all of which the configurations without
- * it have: no epochs (nobody but a reader lives by them here), one word to a place, and places that
- * belong to a folio. Else a thread runs on up to its next PAUSE. Why no behaviour is lost:
+ *	OUTCOMES  1: print in how many ways it may end
+ * FAULT_... leaves something out of the protocol; each has to be found.
+ *
+ * COARSE makes the product of all roles finish. It covers less, all of which the configurations
+ * without it have: no epochs (nobody but a reader lives by them here), one word to a place, and places
+ * that belong to a folio. Else a thread runs on up to its next PAUSE, and a state that differs from
+ * another one in nothing that is ever looked at is that state. Why no behaviour is lost:
+ *
+ * What is nobody else's, or is seen by nobody
  * - Own variables, and references to a folio that its owner never puts, are seen by nobody else.
  * - Where places are alike, taking one, and freeing one that only this mover knows, commute.
  * - A pinner that looks at the index as it starts may be as late as it likes afterwards; one that
  *   finds nothing does nothing. So it need not look.
+ * - A process that has ended stays: its going away would be one more step (STAY).
+ * - A step need not wait for the others (PAUSE_UNLESS) where all who would see it are through, for good:
+ *   entering and leaving the owner, when the detacher is (life_settled: what entering finds is settled
+ *   too); ISOLATED, when no other mover isolates any more (sought) and, to set it, none has it
+ *   (linked); looking at a thread that pins no more (unpins), whose stores nobody but this one looks
+ *   at; what the commit does to folios of which all pinners are through (unpinned); and all that a
+ *   pinner does when all movers have committed (marked) and its folio is not to be freed or has been
+ *   (QUIET). There it is no matter that a place which is pinned might be freed later by mistake: who
+ *   has an address got it in a step that was not merged, or its place is the folio's own to the end,
+ *   which the end checks.
+ *
+ * Store buffers
+ * - Stores are seen only by who looks at slots, or copies, and each does so after a barrier of its own,
+ *   which empties the buffers. So stores take effect at once while nobody is between the two
+ *   (looked_at), which nobody can tell from being on their way. There is one at most who is, as the
+ *   assertion in BARRIER() has it: a folio is isolated by one mover, and freed when none has it.
+ * - A barrier empties no buffer that another one looks at: one more thing may happen, and none less.
+ *   The same holds for a reclaimer's barrier at once after the owner was told: it looks later.
+ * - Letting out, as one copies, the stores of threads that do not write to that folio does nothing.
+ * - With the faults that leave out a barrier, or looking at slots, or that copy late, none of these
+ *   holds, nor is done (WINDOWS).
+ *
+ * Steps that are one
  * - A wake commutes with what others do after the store it follows: who compares then, does not sleep.
+ * - Comparing and sleeping is one step with setting WAITERS, or with reading the count of running ops:
+ *   who finds another word when it compares, is where it was before it looked.
+ * - A pinner that has waited is where it began.
+ * - What a writer does between its look at the word and the end of the pin is one step: a copy that
+ *   came in between might as well not see the store, which is then lost at the end.
  * - What two folios' waiters and pinners see of MARK, UNMARK and PUBLISH meets nowhere until the
- *   mover lets go of ISOLATED, so one step does it for both. The barrier belongs to MARK: what pinners
- *   of these folios do in between may come after it, as their stores can be let out by who looks, and
- *   all else may come before.
+ *   mover lets go of ISOLATED, so one step does it for both; where PUBLISH lets go of it, the next one
+ *   is a step of its own. The barrier belongs to MARK: what pinners of these folios do in between may
+ *   come after it, as their stores can be let out by who looks, and all else may come before.
+ * - Copying belongs to publishing: a store that is seen in between need not have been let out when the
+ *   copy was made.
  * - A slot whose thread pins none of the mover's folios, or one that is pinned already, does not matter.
  * - Last reference and RETIRE: in between pinners do not see the count, and nobody gets it. RETIRE and
  *   entering the owner: pinners see one, the detacher the other, and they do not meet.
  * - A check just before a step that is always possible is as good as one long before it. Ops count as
- *   running all the time between owner_enter() and owner_leave(), which is stricter.
- * Spin's own reduction is off with it, and all faults that it can show must be found with it too.
+ *   running all the time between owner_enter() and owner_leave(), which is stricter. So is a detacher
+ *   that is told as soon as it could be.
+ *
+ * Spin's own reduction is off with it. All faults that it can show must be found with it too, and what
+ * can be explored both ways must end in the same ways (OUTCOMES).
  */
 #include "states.pml"
 
@@ -98,22 +137,47 @@
 #ifndef COARSE
 #define COARSE 0
 #endif
+#ifndef OUTCOMES
+#define OUTCOMES 0
+#endif
 #if COARSE
 #if LONGS || READERS || RECREATE || SPLITTERS || GETTERS || !OPS
 #error COARSE does without these
 #endif
 #define MERGED atomic
 #define FREEABLE(f) (FREERS && (f) == LAST) /* else the owner's reference stays */
-#define WRITABLE(f) (WRITERS && (f) == 0)
+#if !defined(FAULT_MEMBARRIER) && !defined(FAULT_SCAN_SLOTS) &&                                    \
+	!defined(FAULT_RECLAIM_SLOTS) && !defined(FAULT_PUBLISH_FIRST)
+#define WINDOWS 1
+#endif
 chan pause = [0] of { bit };
+#define STAY endless: false /* a process that goes away would be one more step */
+/* Not where what is done next is seen by nobody who still has something to do. */
+#define PAUSE_UNLESS(unseen)                                                                       \
+	if                                                                                         \
+	:: unseen                                                                                  \
+	:: else -> PAUSE skip                                                                      \
+	fi;                                                                                        \
+	skip;
+/* No folio of mine is seen to be MOVING any more, or it is but by nobody. */
+#define ALONE(f) ((entry[f] != TAKEN && entry[f] != PINNED) || unpinned[f] == PINNING(f))
+#define PINNING(f)                                                                                 \
+	((PINNERS != 0 && LAST == (f)) + (PINNERS == 2 && (f) == 0) + (WRITERS != 0 && (f) == 0))
+/* Nobody is going to mark it or to look for its pins. */
+#define QUIET(f) (marked == MOVERS && (!FREEABLE(f) || freed[f] == 2))
 #define PAUSE pause ! 0; /* the only places, in an atomic sequence, where others come in */
 #else
 #define PAUSE
+#define PAUSE_UNLESS(unseen)
+#define STAY skip
 #define MERGED
 #define FREEABLE(f) true
-#define WRITABLE(f) true
+#endif
+#ifndef WINDOWS
+#define WINDOWS 0
 #endif
 
+#define WRITES(x) ((x) >= PINNERS)
 #define LAST (FOLIOS - 1)
 #define PLACES (FOLIOS * (1 + MOVERS))
 /* COARSE: a folio has places of its own, for which one is free makes no difference. */
@@ -141,7 +205,7 @@ byte order[FOLIOS]; /* 1: whole, 0: split */
 #endif
 #if READERS
 byte version[FOLIOS + 1];
-#else
+#elif !COARSE
 byte watch[RECORDS];
 #endif
 byte refs[FOLIOS], longs[FOLIOS];
@@ -160,6 +224,9 @@ byte asleep[RECORDS]; /* folio + 1 */
 mtype = { SLOT, EPOCH, LOW, HIGH };
 #define DEPTH 3
 chan buffer[RECORDS] = [DEPTH] of { mtype, byte, byte };
+#if WINDOWS
+bit looked_at[RECORDS]; /* COARSE: somebody has made a barrier and is going to look */
+#endif
 
 /* --- the owner's life --- */
 byte running;
@@ -172,6 +239,45 @@ byte freed[FOLIOS];	 /* 1: the owner was told or need not be, 2: its place is fr
 byte ops;		 /* ops that run */
 bit told_detached;	 /* detach has returned 0 */
 byte in_limbo;		 /* places that a reader kept */
+byte ended;		 /* processes that are through */
+bit life_settled = !DETACHERS; /* the detacher is, or there is none */
+bit unpins[RECORDS];	 /* who pins */
+byte unpinned[FOLIOS];	 /* how many of those, by folio */
+byte sought, marked;	 /* movers that isolate no more, and that mark no more */
+#if OUTCOMES
+byte got[RECORDS], moved[FOLIOS];
+#define NOTE(what) what
+#else
+#define NOTE(what) skip
+#endif
+
+/* The ways in which it may end: who got a pin, how often what was moved, what is dead, detached. */
+#if OUTCOMES
+c_decl {
+	static unsigned char outcome_[1 << 16];
+	static void say_outcomes(void)
+	{
+		for (unsigned i = 0; i < sizeof(outcome_); i++)
+			if (outcome_[i])
+				printf("outcome: %04x\n", i);
+	}
+}
+c_code {
+	static void outcome_is(void)
+	{
+		static int said;
+		unsigned n = now.detached, i;
+
+		for (i = 0; i < THREADS; i++)
+			n = n << 1 | now.got[i];
+		for (i = 0; i < FOLIOS; i++)
+			n = n << 3 | now.moved[i] << 1 | (now.refs[i] == 0);
+		if (!said++)
+			atexit(say_outcomes);
+		outcome_[n & 0xffff] = 1;
+	}
+}
+#endif
 
 hidden byte edge, p_, v_, w_;
 c_decl {
@@ -202,6 +308,8 @@ c_decl {
 #define VERSION(f, by) version[f] = version[f] + by
 #define WATCH(f) expect_version = version[f]
 #define UNCHANGED(f) (version[f] == expect_version)
+#elif COARSE
+#define VERSION(f, by) skip
 #else
 #define VERSION(f, by)                                                                             \
 	w_ = 0;                                                                                    \
@@ -263,7 +371,8 @@ inline some_out(x) /* before another one looks; atomic, not d_step */
 	do
 	:: d_step { nempty(buffer[x]) -> out(x) }
 	:: break
-	od
+	od;
+	skip /* a d_step cannot be jumped to */
 }
 
 inline store(what, place, value) /* a plain store of thread me */
@@ -273,23 +382,47 @@ inline store(what, place, value) /* a plain store of thread me */
 		:: full(buffer[me]) -> out(me)
 		:: nfull(buffer[me])
 		fi;
-		buffer[me] ! what(place, value)
+		buffer[me] ! what(place, value);
+#if WINDOWS
+		if
+		:: looked_at[me]
+		:: else -> out_all(me)
+		fi;
+#endif
+		skip
 	}
 }
 
-inline membarrier()
-{
+/* whose: COARSE: whose stores are looked at after it. */
 #ifdef FAULT_MEMBARRIER
-	skip
+#define BARRIER(x, whose) skip
+#elif WINDOWS /* a macro, since an inline's argument cannot have parentheses in it */
+#define BARRIER(x, whose)                                                                          \
+	if                                                                                         \
+	:: whose -> assert(!looked_at[x] && len(buffer[x]) == 0); looked_at[x] = 1                 \
+	:: else                                                                                    \
+	fi
 #else
-	d_step {
-		x = 0;
-		do
-		:: x < THREADS -> out_all(x); x++
-		:: else -> break
-		od;
-		x = 0
+#define BARRIER(x, whose) out_all(x)
+#endif
+#define MEMBARRIER(whose)                                                                          \
+	d_step {                                                                                   \
+		x = 0;                                                                             \
+		do                                                                                 \
+		:: x < THREADS -> BARRIER(x, whose); x++                                           \
+		:: else -> break                                                                   \
+		od;                                                                                \
+		x = 0                                                                              \
 	}
+
+inline looked(x) /* in a d_step: nobody looks before the next barrier */
+{
+#if WINDOWS
+	assert(looked_at[x]);
+	out_all(x);
+	looked_at[x] = 0
+#else
+	skip
 #endif
 }
 
@@ -312,6 +445,27 @@ inline wake(f)
 	}
 }
 
+#if COARSE
+/* After it the pinner is where it began: it has looked at nothing yet. */
+inline wait_moving(f)
+{
+	do
+	:: d_step {
+		asleep[me] == 0 && flags[f] & MOVING ->
+		out_all(me);
+		if
+#ifndef FAULT_WAIT_FLAG
+		:: !(flags[f] & WAITERS) -> STEP(WAIT, f, flags[f] | WAITERS)
+#endif
+		:: else
+		fi;
+		asleep[me] = f + 1
+	   };
+	   PAUSE
+	:: asleep[me] == 0 && !(flags[f] & MOVING) -> break
+	od
+}
+#else
 inline wait_moving(f)
 {
 	do
@@ -330,7 +484,6 @@ inline wait_moving(f)
 			WATCH(f)
 		}
 	   };
-	   PAUSE
 	   d_step { /* os_futex_wait() */
 		if
 		:: flags[f] == expect && UNCHANGED(f) -> asleep[me] = f + 1
@@ -343,16 +496,10 @@ inline wait_moving(f)
 		watch[me] = 0
 #endif
 	   };
-#if COARSE
-	   if
-	   :: asleep[me] == 0 -> PAUSE skip
-	   :: else -> asleep[me] == 0
-	   fi
-#else
 	   asleep[me] == 0
-#endif
 	od
 }
+#endif
 
 inline unmark(f)
 {
@@ -487,9 +634,10 @@ inline slots_look(f) /* keep: a short pin */
 		x < THREADS ->
 		if
 		:: !COARSE || (PINS(x) == f && !keep) ->
-			PAUSE
+			PAUSE_UNLESS(unpins[x])
 			some_out(x);
-			keep = keep || slot[x] == f + 1
+			d_step { keep = keep || slot[x] == f + 1; looked(x) }
+		:: COARSE && PINS(x) == f && keep -> d_step { looked(x) }
 		:: else
 		fi;
 		x++
@@ -507,16 +655,18 @@ inline last_put_begin(f)
 		STEP(RETIRE, f, flags[f] | DEAD)
 	};
 #if OPS
-	d_step {
-		running++;
-		assert(freed[f] == 0);
+	d_step { /* owner_free() */
+		assert(freed[f] == 0 && isolations[f] == 0);
 		if
-		:: !detached ->
+		:: entered ->
+			assert(!told_detached);
+			op_begin()
+		:: !entered && !detached ->
+			running++;
 			op_begin();
 			span_begin();
-			assert(isolations[f] == 0);
 			entered = 1
-		:: else
+		:: else -> running++
 		fi;
 		freed[f]++;
 #ifdef FAULT_FREE_TWICE
@@ -533,7 +683,7 @@ inline last_put_end(f)
 {
 #if OPS
 #if COARSE
-	PAUSE
+	PAUSE_UNLESS(life_settled)
 	owner_leave(entered);
 	entered = 0;
 #else
@@ -550,8 +700,8 @@ inline last_put_end(f)
 #if SECTIONS
 	d_step { now_epoch++; after = now_epoch };
 #endif
-	PAUSE
-	membarrier();
+	skip;
+	MEMBARRIER(PINS(x) == f);
 #if !defined(FAULT_RECLAIM_EPOCH) && SECTIONS
 	epochs_look(after);
 #endif
@@ -605,9 +755,9 @@ inline put(f)
 mtype = { NONE, PENDING, TAKEN, PINNED, MOVED_ON, OUT, LET_GO };
 
 /* unmark_isolated() */
-inline release(f)
+inline release(f, seekers) /* COARSE: the movers that may find it isolated, this one as well */
 {
-	PAUSE
+	PAUSE_UNLESS(sought + seekers == MOVERS)
 	d_step {
 		linked[f] = 0;
 		STEP(RELEASE, f, flags[f] & ~(ISOLATED | MOVED))
@@ -620,7 +770,7 @@ inline leave(f)
 	if
 	:: has_entered[f] ->
 		has_entered[f] = 0;
-		PAUSE
+		PAUSE_UNLESS(life_settled)
 		owner_leave(1)
 	:: else
 	fi
@@ -630,7 +780,7 @@ inline leave(f)
 }
 
 /* let_go(): folio_put_if_last(), then folio_gone() */
-inline let_go(f)
+inline let_go(f, mine)
 {
 	if
 	:: COARSE && FREEABLE(f) -> PAUSE skip
@@ -645,11 +795,12 @@ inline let_go(f)
 	if
 	:: entry[f] == LET_GO ->
 		if
-		:: linked[f] == me + 1 -> release(f)
+		:: linked[f] == me + 1 -> release(f, mine)
 		:: else
 		fi;
 		isolations[f] = 0;
-		leave(f);
+		entered = has_entered[f]; /* free is the isolation's last op */
+		has_entered[f] = 0;
 		PAUSE
 		last_put_begin(f);
 		last_put_end(f)
@@ -660,7 +811,7 @@ inline let_go(f)
 /* entry_putback() */
 inline putback(f)
 {
-	let_go(f);
+	let_go(f, 0);
 	if
 	:: entry[f] == TAKEN ->
 #if OPS
@@ -681,7 +832,7 @@ inline putback(f)
 		:: else
 		fi;
 #endif
-		release(f);
+		release(f, 0);
 		leave(f);
 		entry[f] = OUT
 	:: else
@@ -691,10 +842,10 @@ inline putback(f)
 /* isolate() */
 inline isolate(f)
 {
-	let_go(f);
+	let_go(f, 1);
 	if
 	:: entry[f] == PENDING ->
-		PAUSE
+		PAUSE_UNLESS(sought + 1 == MOVERS && linked[f] == 0)
 		d_step { /* mark_isolated() */
 			if
 #ifndef FAULT_ISOLATE_TWICE
@@ -713,7 +864,7 @@ inline isolate(f)
 #if OPS
 		if
 		:: entry[f] == TAKEN ->
-			PAUSE
+			PAUSE_UNLESS(life_settled)
 			MERGED {
 			d_step { /* owner_enter() */
 				running++;
@@ -736,16 +887,16 @@ inline isolate(f)
 			if
 			:: keep ->
 				keep = 0;
-				PAUSE
+				PAUSE_UNLESS(life_settled)
 				owner_leave(0);
 				if
-				:: !gone -> release(f); entry[f] = OUT /* -EAGAIN */
+				:: !gone -> release(f, 1); entry[f] = OUT /* -EAGAIN */
 				:: gone -> gone = 0	/* as if it had no ops */
 				fi
 #if COARSE
 			:: else ->
 				if
-				:: entry[f] == OUT -> release(f); leave(f)
+				:: entry[f] == OUT -> release(f, 1); leave(f)
 				:: else
 				fi
 #else
@@ -758,7 +909,7 @@ inline isolate(f)
 					isolations[f] = 1
 				   }
 				:: d_step { op_end(); entry[f] = OUT }; /* a veto, or -EAGAIN */
-				   release(f);
+				   release(f, 1);
 				   leave(f)
 				fi
 #endif
@@ -777,7 +928,12 @@ inline all_some_out()
 {
 	x = 0;
 	do
-	:: x < THREADS -> some_out(x); x++
+	:: x < THREADS ->
+		if
+		:: !COARSE || (WRITES(x) && f == 0) -> some_out(x)
+		:: else
+		fi;
+		x++
 	:: else -> break
 	od;
 	x = 0
@@ -792,14 +948,16 @@ inline copy()
 		if
 		:: entry[f] == TAKEN || entry[f] == MOVED_ON ->
 			atomic {
-				if
-				:: WRITABLE(f) -> all_some_out()
-				:: else
-				fi;
+				all_some_out();
 				low[target[f]] = low[source[f]]
 			};
 #if !COARSE
 			atomic { all_some_out(); high[target[f]] = high[source[f]] }
+#elif WRITERS
+			if
+			:: f == 0 -> d_step { looked(THREADS - 1) }
+			:: else
+			fi
 #endif
 		:: else
 		fi;
@@ -817,6 +975,13 @@ inline publish()
 	:: f < FOLIOS ->
 		if
 		:: entry[f] == TAKEN ->
+#if COARSE
+			if
+			:: f != 0 && entry[0] == MOVED_ON && !has_entered[0] -> PAUSE skip
+			:: else
+			fi;
+#endif
+			skip;
 			d_step {
 				waited = (flags[f] & WAITERS) != 0;
 #if OPS
@@ -833,6 +998,7 @@ inline publish()
 				assert(order[f] == whole[f]);
 #endif
 				entry[f] = MOVED_ON;
+				NOTE(moved[f]++);
 #ifdef FAULT_WAKE_PUBLISH
 				waited = 0
 #endif
@@ -862,7 +1028,8 @@ inline mark()
 		f++
 	:: else -> f = 0; break
 	od;
-	membarrier()
+	skip;
+	MEMBARRIER(entry[PINS(x)] == TAKEN)
 	}
 }
 
@@ -876,16 +1043,25 @@ inline commit()
 		x < THREADS ->
 		if
 		:: !COARSE || entry[PINS(x)] == TAKEN ->
-			PAUSE
+			PAUSE_UNLESS(unpins[x])
 			some_out(x);
-			if
-			:: slot[x] != 0 ->
+			d_step {
 				if
-				:: entry[slot[x] - 1] == TAKEN -> entry[slot[x] - 1] = PINNED
+				:: slot[x] != 0 ->
+					if
+					:: entry[slot[x] - 1] == TAKEN -> entry[slot[x] - 1] = PINNED
+					:: else
+					fi
+				:: else
+				fi;
+#if COARSE
+				if
+				:: !WRITES(x) || entry[0] == PINNED -> looked(x)
 				:: else
 				fi
-			:: else
-			fi
+#endif
+			}
+		:: COARSE && entry[PINS(x)] == PINNED -> d_step { looked(x) }
 		:: else
 		fi;
 		x++
@@ -894,7 +1070,7 @@ inline commit()
 	od;
 	x = 0;
 #endif
-	PAUSE
+	PAUSE_UNLESS(ALONE(0) && ALONE(LAST))
 	MERGED {
 	f = 0;
 	do
@@ -913,17 +1089,16 @@ inline commit()
 		fi;
 		f++
 	:: else -> f = 0; break
-	od
-	};
+	od;
 #ifdef FAULT_PUBLISH_FIRST
 	publish();
 	PAUSE
 	copy()
 #else
 	copy();
-	PAUSE
 	publish()
 #endif
+	}
 }
 
 proctype mover(byte me)
@@ -981,11 +1156,12 @@ proctype mover(byte me)
 	od;
 
 	/* mover_migrate(): who was let go falls out */
+	sought++;
 	f = 0;
 	do
 	:: f < FOLIOS ->
 		if
-		:: entry[f] == TAKEN -> let_go(f)
+		:: entry[f] == TAKEN -> let_go(f, 0)
 		:: else
 		fi;
 		f++
@@ -1030,8 +1206,8 @@ proctype mover(byte me)
 #if COARSE
 	if
 	:: runs -> commits = 1; mark()
-	:: runs && entered -> skip
-	:: else
+	:: runs && entered -> marked++
+	:: !runs -> marked++
 	fi;
 	entered = 0
 #endif
@@ -1040,7 +1216,7 @@ proctype mover(byte me)
 	:: runs ->
 #if COARSE
 		if
-		:: commits -> commits = 0; commit()
+		:: commits -> commits = 0; commit(); marked++
 		:: else
 		fi;
 #else
@@ -1078,7 +1254,7 @@ proctype mover(byte me)
 				if
 				:: has_entered[f] ->
 					d_step { assert(isolations[f] == 1); isolations[f] = 0 };
-					release(f);
+					release(f, 0);
 					leave(f)
 				:: else
 				fi
@@ -1092,9 +1268,9 @@ proctype mover(byte me)
 		od;
 		/* old_places(): into limbo, and out of it where no reader can be looking */
 		skip;
-#if SECTIONS || !COARSE
+#if !COARSE
 		d_step { now_epoch++; after = now_epoch };
-		membarrier();
+		MEMBARRIER(true);
 #endif
 #if !defined(FAULT_LIMBO_EPOCH) && !COARSE
 		epochs_look(after);
@@ -1139,8 +1315,10 @@ proctype mover(byte me)
 		target[f] = 0;
 		f++
 	:: else -> f = 0; break
-	od
-	}
+	od;
+	ended++
+	};
+	STAY
 }
 
 #if SPLITTERS
@@ -1264,43 +1442,77 @@ proctype getter(byte me; byte f)
 
 /* --- pins: quire_pin(), quire_unpin() --- */
 
+inline looks(f) /* at the word, with the slot published or on its way */
+{
+#ifndef FAULT_CHECK_FIRST
+	expect = flags[f];
+#endif
+#ifdef FAULT_RECHECK
+	expect = expect & ~MOVING;
+#endif
+	expect = expect & (MOVING | DEAD);
+	address = (expect -> POISON : frame[f])
+}
+
 inline pin(f) /* address: where it is, or POISON */
 {
+#if COARSE
+#ifdef FAULT_CHECK_FIRST
+	expect = flags[f];
+	PAUSE
+#endif
+	store(SLOT, 0, f + 1);
+	PAUSE_UNLESS(QUIET(f))
+	d_step { looks(f) };
+	if
+	:: expect ->
+		PAUSE_UNLESS(QUIET(f))
+		store(SLOT, 0, 0);
+		if
+		:: expect & DEAD -> expect = 0
+		:: else ->
+			expect = 0;
+			address = 0;
+			PAUSE_UNLESS(QUIET(f))
+			wait_moving(f);
+			PAUSE_UNLESS(QUIET(f))
+			goto again
+		fi
+	:: else
+	fi
+#else
 	do
 	:: 
 #ifdef FAULT_CHECK_FIRST
 	   expect = flags[f];
-	   PAUSE
 #endif
 	   store(SLOT, 0, f + 1);
-	   PAUSE
-	   d_step {
-#ifndef FAULT_CHECK_FIRST
-		expect = flags[f];
-#endif
-#ifdef FAULT_RECHECK
-		expect = expect & ~MOVING;
-#endif
-		address = frame[f]
-	   };
+	   d_step { looks(f) };
 	   if
-	   :: !(expect & (MOVING | DEAD)) -> expect = 0; break
+	   :: !expect -> break
 	   :: else ->
-		PAUSE
 		store(SLOT, 0, 0);
-		address = POISON;
 		if
 		:: expect & DEAD -> expect = 0; break
-		:: else -> expect = 0; PAUSE wait_moving(f); PAUSE skip
+		:: else -> expect = 0; wait_moving(f)
 		fi
 	   fi
 	od
+#endif
 }
 
 /* While it is pinned: nobody moves it, and its place is nobody else's. */
 inline pinned_use(f)
 {
-	assert(used[address] && frame[f] == address && low[address] != POISON)
+	assert(used[address] && frame[f] == address && low[address] != POISON);
+	NOTE(got[me] = 1)
+}
+
+inline unpin_ends()
+{
+	unpins[me] = 1;
+	unpinned[f]++;
+	ended++
 }
 
 proctype pinner(byte me; byte f)
@@ -1310,7 +1522,7 @@ proctype pinner(byte me; byte f)
 	byte size;
 #endif
 
-	MERGED {
+again:	MERGED {
 	section_enter();
 	if
 	:: COARSE || indexed[f] ->
@@ -1318,24 +1530,26 @@ proctype pinner(byte me; byte f)
 		section_leave();
 		if
 		:: address != POISON ->
-			PAUSE
+			PAUSE_UNLESS(QUIET(f))
 			SEE_ORDER(f);
-			pinned_use(f);
+			d_step { pinned_use(f) };
 			KEEPS_ORDER(f);
 			store(SLOT, 0, 0)
 		:: else
 		fi
 	:: !COARSE && !indexed[f] -> section_leave()
 	fi;
-	address = 0
-	}
+	address = 0;
+	unpin_ends()
+	};
+	STAY
 }
 
 proctype writer(byte me; byte f)
 {
 	byte address, expect, expect_version, value;
 
-	MERGED {
+again:	MERGED {
 	section_enter();
 	if
 	:: COARSE || indexed[f] ->
@@ -1343,7 +1557,7 @@ proctype writer(byte me; byte f)
 		section_leave();
 		if
 		:: address != POISON ->
-			PAUSE
+			PAUSE_UNLESS(QUIET(f))
 			d_step { pinned_use(f); value = low[address] + 1 };
 #ifdef FAULT_UNPIN_EARLY
 			store(SLOT, 0, 0);
@@ -1356,14 +1570,15 @@ proctype writer(byte me; byte f)
 			stored++;
 			value = 0;
 			address = 0;
-			PAUSE
 			store(SLOT, 0, 0)
 		:: else
 		fi
 	:: !COARSE && !indexed[f] -> section_leave()
 	fi;
-	address = 0
-	}
+	address = 0;
+	unpin_ends()
+	};
+	STAY
 }
 
 /* long_pin(), quire_unpin_long(): locked instructions, which empty the buffer */
@@ -1462,7 +1677,11 @@ proctype freer(byte f)
 	byte x, after;
 	bit gone, waited, entered, keep;
 
-	MERGED { indexed[f] = 0; put(f) }
+	MERGED { indexed[f] = 0; put(f); ended++ }
+#if COARSE
+	;
+	STAY
+#endif
 #if RECREATE
 	;
 	if
@@ -1495,6 +1714,31 @@ proctype detacher()
 	byte count;
 	bit waits;
 
+#if COARSE
+	atomic {
+	if
+#ifndef FAULT_DETACH
+	:: running != 0 ->
+		detaching = 1;
+		PAUSE
+		do
+		:: !detacher_sleeps && detaching -> detacher_sleeps = 1; PAUSE
+		:: !detacher_sleeps && detaching -> detaching = 0; count = 1; break
+		:: !detacher_sleeps && !detaching -> break
+		od
+#endif
+	:: else -> detached = 1
+	fi;
+	if
+	:: count == 0 -> assert(ops == 0); told_detached = 1
+	:: else
+	fi;
+	count = 0;
+	life_settled = 1;
+	ended++
+	};
+	STAY
+#else
 	d_step {
 		if
 #ifndef FAULT_DETACH
@@ -1530,6 +1774,7 @@ proctype detacher()
 		:: else
 		fi
 	}
+#endif
 }
 
 /* --- everything starts, everything ends --- */
@@ -1603,7 +1848,11 @@ init {
 #endif
 		i = 0
 	};
-	_nr_pr == 1 + COARSE;
+#if COARSE
+	ended == MOVERS + PINNERS + WRITERS + FREERS + DETACHERS;
+#else
+	_nr_pr == 1;
+#endif
 	d_step {
 		do
 		:: i < THREADS ->
@@ -1646,6 +1895,9 @@ init {
 		od;
 		/* no place is lost, none is used twice */
 		assert(live + in_limbo == 0 || live + in_limbo == 256);
+#if OUTCOMES
+		c_code { outcome_is(); };
+#endif
 		live = 0
 	}
 }

@@ -32,6 +32,8 @@ static uint64_t seed;
 /* An arena as the planner sees it. */
 struct view {
 	struct choose_window *windows;
+	struct choose_counts *counts;
+	struct choose_arena arena;
 	uint32_t *order; /* scratch */
 	bool *used;	 /* frame by frame */
 	size_t frames;
@@ -41,11 +43,13 @@ static void view_init(struct view *v, const struct oracle_arena *arena)
 {
 	const size_t size = (size_t)1 << arena->window_order;
 
+	memset(v, 0, sizeof(*v));
 	v->frames = arena->blocks * size;
 	v->windows = calloc(arena->blocks + 1, sizeof(*v->windows));
+	v->counts = calloc(arena->blocks + 1, sizeof(*v->counts));
 	v->order = calloc(arena->blocks + 1, sizeof(*v->order));
 	v->used = calloc(v->frames + 1, sizeof(*v->used));
-	assert_true(v->windows && v->order && v->used);
+	assert_true(v->windows && v->counts && v->order && v->used);
 	for (uint32_t b = 0; b < arena->blocks; b++)
 		v->windows[b].feasible = true;
 	for (size_t i = 0; i < arena->n; i++) {
@@ -53,22 +57,34 @@ static void view_init(struct view *v, const struct oracle_arena *arena)
 		struct choose_window *w = &v->windows[f->block];
 
 		w->cost += 1u << f->order;
-		w->moves[f->order]++;
+		v->counts[f->block].moves[f->order]++;
 		w->feasible = w->feasible && !f->fixed;
 		memset(v->used + f->block * size + f->offset, true, (size_t)1 << f->order);
 	}
 	for (unsigned j = 0; j <= arena->window_order; j++) {
 		for (size_t at = 0; at < v->frames; at += (size_t)1 << j)
-			v->windows[at / size].slots[j] +=
-				!memchr(v->used + at, true, (size_t)1 << j);
+			if (!memchr(v->used + at, true, (size_t)1 << j)) {
+				v->counts[at / size].slots[j]++;
+				v->arena.slots[0][j]++;
+			}
 	}
+	v->arena.window = v->windows;
+	v->arena.counts = v->counts;
+	v->arena.n = arena->blocks;
+	v->arena.frames = (uint32_t)size;
 }
 
 static void view_finish(struct view *v)
 {
 	free(v->windows);
+	free(v->counts);
 	free(v->order);
 	free(v->used);
+}
+
+static void choose(struct view *v, uint64_t count, struct choose_result *r)
+{
+	assert_int_equal(choose_windows(&v->arena, count, v->order, r), 0);
 }
 
 /* The same windows for the same price, for one count. */
@@ -80,7 +96,7 @@ static void compare(const struct oracle_arena *arena, struct view *view, uint64_
 
 	assert_non_null(taken);
 	assert_int_equal(oracle_judge(arena, count, &v, taken), 0);
-	choose_windows(view->windows, arena->blocks, count, view->order, r);
+	choose(view, count, r);
 	ARENA_CHECK(arena, r->windows == v.runs);
 	ARENA_CHECK(arena, r->frames == v.frames);
 	ARENA_CHECK(arena, r->lower_bound == v.lower_bound);
@@ -140,10 +156,10 @@ static void test_planner_order_0_is_the_optimum(void **state)
 		arena_make(&random, ARENA_ORDER_0, &room);
 		view_init(&view, arena);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
-		choose_windows(view.windows, arena->blocks, UINT64_MAX, view.order, &r);
+		choose(&view, UINT64_MAX, &r);
 		ARENA_CHECK(arena, r.windows == brute.runs);
 		for (unsigned k = 0; k <= brute.runs; k++, counts++) {
-			choose_windows(view.windows, arena->blocks, k, view.order, &r);
+			choose(&view, k, &r);
 			ARENA_CHECK(arena, r.windows == k);
 			ARENA_CHECK(arena, r.frames == brute.frames[k]);
 			ARENA_CHECK(arena, r.frames == r.lower_bound);
@@ -172,7 +188,7 @@ static void test_planner_mixed_orders_are_never_above(void **state)
 		arena_make(&random, ARENA_MIXED, &room);
 		view_init(&view, arena);
 		assert_int_equal(oracle_brute(arena, false, &brute), 0);
-		choose_windows(view.windows, arena->blocks, UINT64_MAX, view.order, &r);
+		choose(&view, UINT64_MAX, &r);
 		ARENA_CHECK(arena, r.windows <= brute.runs);
 		ARENA_CHECK(arena, r.lower_bound <= brute.frames[r.windows]);
 		ARENA_CHECK(arena, brute.frames[r.windows] <= r.frames);
@@ -263,7 +279,7 @@ static void test_planner_places_every_folio(void **state)
 			arena_make(&random, kind, &room);
 			count = t % 2 ? UINT64_MAX : arena_below(&random, room.arena.blocks);
 			view_init(&view, &room.arena);
-			choose_windows(view.windows, room.arena.blocks, count, view.order, &r);
+			choose(&view, count, &r);
 			placed += place_all(&room.arena, &view);
 			view_finish(&view);
 		}
@@ -374,24 +390,32 @@ static void test_planner_recorded_layout(void **state)
 
 static void test_planner_nothing_to_choose_from(void **state)
 {
-	struct choose_window full[2] = { { .cost = 4, .feasible = true, .moves = { 4 } },
-					 { .cost = 4, .feasible = false, .moves = { 4 } } };
-	struct choose_window none[1] = { { 0 } };
+	struct choose_window full[2] = { { .cost = 4, .feasible = true },
+					 { .cost = 4, .feasible = false } };
+	const struct choose_counts counts[2] = { { .moves = { 4 } }, { .moves = { 4 } } };
+	struct choose_arena arena = { .window = full, .counts = counts, .frames = 4 };
 	struct choose_result r;
 	uint32_t order[2];
 
 	(void)state;
-	choose_windows(none, 0, UINT64_MAX, order, &r);
+	assert_int_equal(choose_windows(&arena, UINT64_MAX, order, &r), 0);
 	assert_true(!r.windows && !r.feasible && !r.frames && !r.lower_bound && !r.no_place);
 
 	/* What an earlier choice left behind does not count. */
+	arena.n = 2;
 	full[0].chosen = full[1].chosen = true;
-	choose_windows(full, 2, UINT64_MAX, order, &r);
+	assert_int_equal(choose_windows(&arena, UINT64_MAX, order, &r), 0);
 	assert_true(!r.windows && r.feasible == 1 && r.no_place == 1 && !r.frames);
 	assert_true(!full[0].chosen && !full[1].chosen);
 
-	choose_windows(full, 2, 0, order, &r);
+	assert_int_equal(choose_windows(&arena, 0, order, &r), 0);
 	assert_true(!r.windows && r.feasible == 1 && !r.no_place);
+#ifdef QUIRE_POINTS
+	quire_fault_arm_("mem", 1, -ENOMEM);
+	assert_int_equal(choose_windows(&arena, 1, order, &r), -ENOMEM);
+	assert_true(quire_fault_disarm_());
+	assert_true(!r.windows);
+#endif
 }
 
 /* Best fit, with splitting, the lowest address first within an order. */

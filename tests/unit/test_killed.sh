@@ -9,8 +9,8 @@
 # QUIRE_SEED     which moments; printed
 # QUIRE_KILLS    how many of each kind (default 8)
 set -u
-quire=$(readlink -f "$1") # it is run in another folder too
-serve=$2
+quire=$(realpath "$1")
+serve=$(realpath "$2")
 top=$(cd "$(dirname "$0")/../.." && pwd -P)
 # shellcheck source=scripts/tap.sh
 . "$top/scripts/tap.sh"

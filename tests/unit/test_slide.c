@@ -29,7 +29,7 @@ struct room {
 	uint32_t first[FRAMES_MAX]; /* of the folio there */
 	uint32_t size[FRAMES_MAX];  /* of the folio there; 1 without */
 	struct slide_block block[BLOCKS_MAX];
-	struct choose_window sums[BLOCKS_MAX];
+	struct choose_counts sums[BLOCKS_MAX];
 };
 
 static void set(struct block_bits *bits, uint32_t f)

@@ -242,10 +242,12 @@ static void json_object_is_whole(void **state)
 	assert_string_equal(o.err, "");
 	all = json_loads(o.out, JSON_REJECT_DUPLICATES, &error);
 	assert_non_null(all);
-	assert_int_equal(json_object_size(all), 18);
+	assert_int_equal(json_object_size(all), 19);
 	assert_string_equal(json_string_value(get(all, "schema")), "quire-squeeze-1");
 	assert_string_equal(json_string_value(get(all, "verdict")), "PASS");
 	assert_int_equal(whole(all, "seed"), 7);
+	assert_string_equal(json_string_value(get(all, "backing")), "4k");
+	assert_true(json_is_null(get(all, "linux")));
 
 	part = get(all, "layout");
 	assert_int_equal(json_object_size(part), 4);
