@@ -179,6 +179,7 @@ static bool measure(struct side *side, bool moving)
 	uint64_t state = 7;
 	pthread_t thread;
 	int failed = 0;
+	bool good = true;
 
 	side->ns = malloc((SAMPLES + WINDOW) * sizeof(*side->ns));
 	if (!side->ns)
@@ -187,14 +188,13 @@ static bool measure(struct side *side, bool moving)
 	if (moving && pthread_create(&thread, NULL, mover, &failed))
 		return false;
 	/* Windows that were preempted do not count, and are not to keep it for ever either. */
-	while (side->n < SAMPLES && side->windows < 4 * SAMPLES / WINDOW)
-		if (!window(side, &state))
-			return false;
+	while (good && side->n < SAMPLES && side->windows < 4 * SAMPLES / WINDOW)
+		good = window(side, &state);
 	__atomic_store_n(&stop_moving, 1, __ATOMIC_RELEASE);
 	if (moving)
 		pthread_join(thread, NULL);
 	qsort(side->ns, side->n, sizeof(*side->ns), by_number);
-	return !failed && side->n;
+	return good && !failed && side->n;
 }
 
 static void row(const char *name, double value, double control, double target)
@@ -237,6 +237,8 @@ int main(void)
 	schedstat[0] = schedstat_open();
 	if (!setup() || !measure(&still, false) || !measure(&moving, true)) {
 		fprintf(stderr, "stall: it could not be measured\n");
+		free(still.ns);
+		free(moving.ns);
 		return 1;
 	}
 	row("stall", at(&moving, 0.999), at(&still, 0.999), 5);
