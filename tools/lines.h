@@ -37,14 +37,14 @@ struct lines {
  * there is one: -EBADMSG the zstd data is damaged or cut off, -ENOMEM, or what open and read
  * answer. To be closed in any case.
  */
-int lines_open(struct lines *lines, const char *path, char *err, size_t err_size);
-void lines_close(struct lines *lines);
+int lines_open(struct lines *r, const char *path, char *err, size_t err_size);
+void lines_close(struct lines *r);
 
 /*
  * 1 and the line without its end, 0 after the last one, or -errno, -EINVAL if it is too long. Valid
  * until the next call.
  */
-int lines_next(struct lines *lines, const unsigned char **line, size_t *length);
+int lines_next(struct lines *r, const unsigned char **line, size_t *length);
 
 struct lines_field {
 	const unsigned char *at;
@@ -52,18 +52,18 @@ struct lines_field {
 };
 
 /* Exactly so many fields, or -EINVAL; shape says what they are, for the message. */
-int lines_fields(struct lines *lines, const unsigned char *line, size_t length,
+int lines_fields(struct lines *r, const unsigned char *line, size_t length,
 		 struct lines_field *fields, size_t want, const char *shape);
 
 /* A number in the given base, at most max, which is below 2^60; or -EINVAL. */
-int lines_number(struct lines *lines, const struct lines_field *field, const char *name,
-		 unsigned base, uint64_t max, uint64_t *number);
+int lines_number(struct lines *r, const struct lines_field *f, const char *name, unsigned base,
+		 uint64_t max, uint64_t *number);
 
 /* Says what is wrong with the file, or its line; returns error. */
-int lines_fail(struct lines *lines, int error, const char *format, ...)
+int lines_fail(struct lines *r, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same with -ENOMEM. */
-int lines_no_memory(struct lines *lines);
+int lines_no_memory(struct lines *r);
 
 /* A file's name without folders, and without suffix, .txt or .zst, printable; NULL: no memory. */
 char *lines_name(const char *path, const char *suffix);

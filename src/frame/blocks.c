@@ -542,9 +542,9 @@ int blocks_alloc_at(struct blocks *b, unsigned order, enum block_class class, ui
 	return fill(b, i, true) ? -EBUSY : take_at(b, order, class, frame);
 }
 
-int blocks_take_whole(struct blocks *b, uint32_t i)
+int blocks_take_whole(struct blocks *b, uint32_t block)
 {
-	return take_at(b, BLOCK_ORDER, BLOCK_MOVABLE, i * QUIRE_BLOCK_FRAMES);
+	return take_at(b, BLOCK_ORDER, BLOCK_MOVABLE, block * QUIRE_BLOCK_FRAMES);
 }
 
 void blocks_free(struct blocks *b, unsigned order, uint32_t frame)
@@ -556,11 +556,11 @@ void blocks_free(struct blocks *b, unsigned order, uint32_t frame)
 	count_give(b, i, 1u << order);
 }
 
-void blocks_free_hole(struct blocks *b, uint32_t i)
+void blocks_free_hole(struct blocks *b, uint32_t block)
 {
-	CHECK(USED(load_relaxed(&b->state[i])) == QUIRE_BLOCK_FRAMES);
-	__atomic_fetch_and(&b->state[i], ~FILLED, __ATOMIC_SEQ_CST);
-	blocks_free(b, BLOCK_ORDER, i * QUIRE_BLOCK_FRAMES);
+	CHECK(USED(load_relaxed(&b->state[block])) == QUIRE_BLOCK_FRAMES);
+	__atomic_fetch_and(&b->state[block], ~FILLED, __ATOMIC_SEQ_CST);
+	blocks_free(b, BLOCK_ORDER, block * QUIRE_BLOCK_FRAMES);
 }
 
 /* --- claims --- */

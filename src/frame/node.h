@@ -194,9 +194,9 @@ void backing_finish(struct node *node);
  * it; the block is in use meanwhile. Returns the bytes that it had, 0 if it had none or is not
  * free, or -errno.
  */
-int64_t node_give_back(struct nodes *nodes, uint32_t block);
+int64_t node_give_back(struct nodes *nodes, uint32_t number);
 /* Makes a block one 2 MiB page. The bytes that it has become so, 0 if it was one, or -errno. */
-int64_t node_collapse(struct nodes *nodes, uint32_t block);
+int64_t node_collapse(struct nodes *nodes, uint32_t number);
 
 /* As blocks_stamp(), and blocks_touch() of the block of a frame. */
 uint32_t node_stamp(const struct nodes *nodes, uint32_t block);

@@ -486,7 +486,7 @@ static void test_W3_a_silent_pin_is_looked_for_when_the_wait_has_doubled(void **
 	assert_true(next <= waited + 2 * MSEC);
 	hand_do(&hand[3], deed_unpin, &d[3]);
 	assert_false(is_raised(bed.q)); /* it pays nothing, so it says nothing */
-	quire_clock_set_(now += next);
+	quire_clock_set_(now + next);
 	assert_true(steps(bed.q, &next) >= 1);
 	assert_int_equal(empty_blocks(bed.q), 3);
 	assert_int_equal(next, NEVER);
