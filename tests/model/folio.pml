@@ -1357,7 +1357,7 @@ proctype splitter(byte f)
 		:: !keep ->
 			d_step { STEP(MARK, f, flags[f] | MOVING) };
 #ifndef FAULT_SPLIT_BARRIER
-			membarrier();
+			MEMBARRIER(PINS(x) == f);
 #endif
 			slots_look(f);
 			d_step { /* freeze() */
