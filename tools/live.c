@@ -55,7 +55,7 @@ static int make_room(struct live *live)
 
 	if (live->nblocks == live->max_blocks)
 		return -EFBIG;
-	if (live->nblocks < live->cap_blocks)
+	if (live->blocks && live->nblocks < live->cap_blocks)
 		return 0;
 	want = want > live->max_blocks ? live->max_blocks : want;
 	blocks = reallocarray(live->blocks, want, sizeof(*blocks));
@@ -201,14 +201,14 @@ static bool is_whole(const struct live_block *b, unsigned i)
 int live_each(const struct live *live,
 	      int (*each)(void *arg, uint64_t pfn, unsigned order, uint32_t tag), void *arg)
 {
-	const struct live_block **sorted = calloc(live->nblocks + 1u, sizeof(*sorted));
+	const struct live_block **sorted = calloc(live->nblocks + 1u, sizeof(struct live_block *));
 	int err = 0;
 
 	if (!sorted)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < live->nblocks; i++)
 		sorted[i] = &live->blocks[i];
-	qsort(sorted, live->nblocks, sizeof(*sorted), by_number);
+	qsort(sorted, live->nblocks, sizeof(struct live_block *), by_number);
 	for (uint32_t n = 0; n < live->nblocks && !err; n++) {
 		const struct live_block *b = sorted[n];
 

@@ -249,7 +249,7 @@ static void test_record_formats_that_lack_something(void **state)
 		assert_int_equal(event_kind_format(&f, EVENT_ALLOC, text), -EBADMSG);
 	}
 	snprintf(text, sizeof(text), "%s", header_page);
-	memcpy(strstr(text, "commit"), "commat", 6);
+	strstr(text, "commit")[4] = 'a';
 	assert_int_equal(event_page_format(&f, text), -EBADMSG);
 	assert_int_equal(event_page_format(&f, ""), -EBADMSG);
 	assert_int_equal(event_page_format(&f, "field:u64 timestamp"), -EBADMSG);
