@@ -105,6 +105,46 @@ static size_t fill_the_rest(struct both *b, struct item *items)
 	return n;
 }
 
+/*
+ * Nothing lies over the owner's word, a pool's least of all: folios of a pool and of an owner with
+ * ops of its own go through one call beside each other, and to each owner go its own and no others.
+ */
+static void test_HE5_a_pool_is_an_owner_like_any_other(void **state)
+{
+	struct quire_move move[8] = { 0 };
+	struct quire_folio *mine[4];
+	struct item theirs[4];
+	struct probe probe;
+	struct both b;
+
+	(void)state;
+	both_start(&b, 9);
+	make_probe(b.q, "with ops", OP_ALL, &probe);
+	for (unsigned i = 0; i < 4; i++) {
+		mine[i] = pool_folio(&b, i, 100 + i);
+		place(&probe, &theirs[i], i, ANYWHERE, 200 + i);
+		move[2 * i].folio = mine[i];
+		move[2 * i + 1].folio = theirs[i].folio;
+	}
+	assert_int_equal(quire_move_folios(b.q, move, COUNT_OF(move), QUIRE_ASYNC, 0), 0);
+	assert_int_equal(probe.isolates, 4);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_true(folio_holds(mine[i], 100 + i));
+		assert_intact(&theirs[i]);
+		assert_true(pool_has(b.pool, quire_folio_frame(mine[i])));
+		assert_false(pool_has(b.pool, quire_folio_frame(theirs[i].folio)));
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		quire_folio_put(mine[i]);
+		assert_int_equal(b.frees, i + 1);
+		assert_int_equal(probe.frees, i);
+		drop(&theirs[i]);
+		assert_int_equal(b.frees, i + 1);
+		assert_int_equal(probe.frees, i + 1);
+	}
+	both_end(&b);
+}
+
 /* Others fill the arena before, between and after: not one of the pool's frames becomes theirs. */
 static void test_E8_frames_never_reach_the_general_allocator(void **state)
 {
@@ -651,6 +691,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_E8_frames_never_reach_the_general_allocator),
+		TEST(test_HE5_a_pool_is_an_owner_like_any_other),
 		TEST(test_HE4_a_move_stays_in_the_pool),
 		TEST(test_HE4_a_full_pool_has_no_place_for_a_move),
 		TEST(test_HE4_a_pool_in_pieces_says_so),
