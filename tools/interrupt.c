@@ -30,12 +30,18 @@ static void on_signal(int number)
 
 void interrupt_catch(void (*last)(void))
 {
-	struct sigaction action;
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct sigaction action, was;
 
 	before_the_end = last;
 	memset(&action, 0, sizeof(action));
 	action.sa_handler = on_signal;
 	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		/* nohup(1) has said that this one is to be ignored */
+		if (numbers[i] == SIGHUP && !sigaction(SIGHUP, NULL, &was) &&
+		    was.sa_handler == SIG_IGN)
+			continue;
+		sigaction(numbers[i], &action, NULL);
+	}
 }

@@ -143,7 +143,8 @@ static void *work(void *background)
 		uint64_t until = UINT64_MAX;
 		int did = -EAGAIN;
 
-		(void)enter(b); /* nobody else may */
+		while (enter(b)) /* a step that came too late, for a moment */
+			os_yield();
 		if (!background_ends(b))
 			did = background_advance(b, &until);
 		leave(b);
@@ -352,7 +353,7 @@ int quire_background_step(struct quire *q, uint64_t *next_ns)
 	error = enter(b);
 	if (error)
 		return error;
-	if (background_ends(b)) { /* just now */
+	if (background_ends(b) || b->has_thread) { /* just now */
 		leave(b);
 		return -EINVAL;
 	}

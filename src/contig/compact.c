@@ -114,17 +114,28 @@ static void show(struct background *b, enum quire_background_state state, uint64
 
 /* --- the view --- */
 
-static uint32_t free_runs(const struct quire *q, uint32_t frames)
+/* Runs that somebody can get: in one node, and that is not offline. watched: those that end by a
+ * word of the allocator's. */
+static uint32_t runs_of(const struct quire *q, uint32_t frames, bool watched)
 {
 	uint32_t each = frames / QUIRE_BLOCK_FRAMES, blocks = node_blocks(q->node), n = 0, i;
 
 	for (uint32_t first = 0; first + each <= blocks; first += each) {
+		if (!node_has_all(q->node, first, each) ||
+		    node_is_offline(q->node, node_of_block(q->node, first)))
+			continue;
 		for (i = 0; i < each; i++)
-			if (node_free_of(q->node, first + i) != QUIRE_BLOCK_FRAMES)
+			if (watched ? !node_is_counted(q->node, first + i)
+				    : node_free_of(q->node, first + i) != QUIRE_BLOCK_FRAMES)
 				break;
 		n += i == each;
 	}
 	return n;
+}
+
+static uint32_t free_runs(const struct quire *q, uint32_t frames)
+{
+	return runs_of(q, frames, false);
 }
 
 static void look(struct background *b, uint64_t now, struct quire_policy_view *view)
@@ -146,8 +157,7 @@ static void look(struct background *b, uint64_t now, struct quire_policy_view *v
 	view->run_frames = b->options.run_frames;
 	view->runs_low = b->options.runs_low;
 	view->runs_high = b->options.runs_high;
-	view->runs_free = view->run_frames == QUIRE_BLOCK_FRAMES ? view->blocks_by_use[0]
-								 : free_runs(q, view->run_frames);
+	view->runs_free = free_runs(q, view->run_frames);
 	view->events = b->events;
 	view->places_missed = load_relaxed(&q->counts.no_place);
 	view->last = b->last;
@@ -211,14 +221,15 @@ static bool watch_runs(struct background *b, const struct quire_policy_view *vie
 
 	if (below > view->runs_free)
 		below = view->runs_free; /* the policy knows, and rests all the same */
-	if (view->run_frames == QUIRE_BLOCK_FRAMES)
+	if (view->run_frames == QUIRE_BLOCK_FRAMES && !node_any_offline(node))
 		return node_watch(node, BLOCKS_WATCH_BOTH, below) >= below;
 	empty = node_watch(node, BLOCKS_WATCH_TAKES, 0);
-	runs = free_runs(b->q, view->run_frames);
+	runs = runs_of(b->q, view->run_frames, true);
 	if (runs < below)
 		return false;
 	level = below ? empty - (runs - below < empty ? runs - below : empty) : 0;
-	return node_watch(node, BLOCKS_WATCH_TAKES, level) >= level;
+	/* Not counted again: what became empty since is in no run of these. */
+	return node_watch_below(node, level) >= level;
 }
 
 /* --- doing it --- */

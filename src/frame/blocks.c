@@ -623,6 +623,17 @@ uint32_t blocks_watch(struct blocks *b, enum blocks_watch watch, uint32_t below)
 	return load_seq(&b->counts->empty);
 }
 
+uint32_t blocks_watch_below(struct blocks_counts *counts, uint32_t below)
+{
+	__atomic_store_n(&counts->below, below, __ATOMIC_SEQ_CST);
+	return load_seq(&counts->empty);
+}
+
+bool blocks_is_counted(const struct blocks *b, uint32_t block)
+{
+	return load_acquire(&b->state[block]) & COUNTED;
+}
+
 /* --- looking --- */
 
 bool blocks_is_filled(const struct blocks *b, uint32_t block)

@@ -134,6 +134,11 @@ enum blocks_watch {
  */
 uint32_t blocks_watch(struct blocks *blocks, enum blocks_watch watch, uint32_t below);
 
+/* Another level for who watches; what became empty meanwhile is not counted. How many are empty. */
+uint32_t blocks_watch_below(struct blocks_counts *counts, uint32_t below);
+/* Is it empty, and one of those? */
+bool blocks_is_counted(const struct blocks *blocks, uint32_t block);
+
 bool blocks_is_claimed(const struct blocks *blocks, uint32_t block);
 /*
  * Another number after each allocation and each free of frames of a block, and each

@@ -304,6 +304,26 @@ uint32_t node_watch(struct nodes *nodes, enum blocks_watch watch, uint32_t below
 	return empty;
 }
 
+uint32_t node_watch_below(struct nodes *nodes, uint32_t below)
+{
+	return blocks_watch_below(&nodes->counts, below);
+}
+
+bool node_is_counted(const struct nodes *nodes, uint32_t block)
+{
+	const struct node *node = &nodes->node[node_of_block(nodes, block)];
+
+	return blocks_is_counted(&node->blocks, block - node->first);
+}
+
+bool node_any_offline(const struct nodes *nodes)
+{
+	for (uint32_t i = 0; i < nodes->count; i++)
+		if (node_is_offline(nodes, i))
+			return true;
+	return false;
+}
+
 /* --- what callers may know, and say --- */
 
 uint32_t quire_nodes(const struct quire *q)
@@ -350,7 +370,8 @@ static int set_offline(struct quire *q, uint32_t number, uint32_t offline)
 		return -EINVAL;
 	if (q->forked)
 		return -ENXIO;
-	store_relaxed(&q->node->node[number].offline, offline);
+	__atomic_store_n(&q->node->node[number].offline, offline, __ATOMIC_SEQ_CST);
+	notice(q, NOTICE_LOW); /* who has runs ready counts anew */
 	return 0;
 }
 

@@ -212,6 +212,10 @@ void node_look(struct nodes *nodes, uint32_t block, struct node_block *out);
  */
 uint32_t node_watch(struct nodes *nodes, enum blocks_watch watch, uint32_t below);
 
+uint32_t node_watch_below(struct nodes *nodes, uint32_t below);
+bool node_is_counted(const struct nodes *nodes, uint32_t block);
+bool node_any_offline(const struct nodes *nodes);
+
 /* NULL, or which of the invariants above does not hold. When nothing else runs. */
 const char *node_validate(struct nodes *nodes);
 

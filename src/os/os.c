@@ -90,12 +90,24 @@ int os_map_file(int fd, uint64_t bytes, void *address)
 {
 	OS_KEEP_ERRNO;
 	int error = os_fail("os:map");
+	void *probe;
 
 	if (error)
 		return error;
+	/*
+	 * MAP_FIXED that fails leaves a gap, where another thread's next mapping may come to lie.
+	 * What can fail fails elsewhere: huge pages, once promised to the file, are not asked for
+	 * again.
+	 */
+	probe = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (probe == MAP_FAILED)
+		return -errno;
 	if (mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
 	    MAP_FAILED)
-		return -errno;
+		error = -errno;
+	munmap(probe, bytes);
+	if (error)
+		return error;
 	/* Best effort: without it a child of fork() shares the arena instead of having none. */
 	(void)madvise(address, bytes, MADV_DONTFORK);
 	return 0;
@@ -189,6 +201,8 @@ int os_punch(int fd, uint64_t offset, uint64_t bytes)
 	return 0;
 }
 
+#define FILL_TRIES 100u
+
 int os_fill(int fd, uint64_t offset, uint64_t bytes)
 {
 	OS_KEEP_ERRNO;
@@ -196,7 +210,15 @@ int os_fill(int fd, uint64_t offset, uint64_t bytes)
 
 	if (error)
 		return error;
-	return fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) ? -errno : 0;
+	/* A signal ends it early, also one of io_uring's that no handler sees; it is none on
+	 * return. */
+	for (unsigned tries = 0; tries < FILL_TRIES; tries++) {
+		error = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) ? -errno
+											: 0;
+		if (error != -EINTR)
+			break;
+	}
+	return error;
 }
 
 /*

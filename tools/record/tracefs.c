@@ -83,7 +83,7 @@ static void remove_stale(const char *instances)
 {
 	DIR *dir = opendir(instances);
 	struct dirent *entry;
-	char path[2 * PATH_MAX], err[8];
+	char path[2 * PATH_MAX];
 
 	while (dir && (entry = readdir(dir))) {
 		char *end;
@@ -92,11 +92,12 @@ static void remove_stale(const char *instances)
 		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0)
 			continue;
 		pid = strtol(entry->d_name + strlen(PREFIX), &end, 10);
-		if (*end || pid <= 0 || !kill((pid_t)pid, 0) || errno != ESRCH)
+		/* One with our number is of somebody who had it before. */
+		if (*end || pid <= 0 ||
+		    (pid != getpid() && (!kill((pid_t)pid, 0) || errno != ESRCH)))
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", instances, entry->d_name);
-		(void)write_file(path, "events/enable", "0", err, sizeof(err));
-		rmdir(path);
+		rmdir(path); /* refused where it is in use, also where we cannot see by whom */
 	}
 	if (dir)
 		closedir(dir);

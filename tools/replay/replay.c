@@ -312,8 +312,12 @@ int replay_main(int argc, char **argv)
 	}
 	status = passed(&result) ? 0 : 1;
 	if (o.json) {
-		if (json(&trace, &play_options, &result))
-			fprintf(stderr, "quire replay: no memory for the JSON object\n");
+		if (json(&trace, &play_options, &result)) {
+			fprintf(stderr,
+				"quire replay: %s makes no JSON object, or memory ran out\n",
+				trace.name);
+			status = 1;
+		}
 	} else {
 		if (result.squeezed)
 			table(&trace, &play_options, &result);

@@ -236,7 +236,7 @@ static int fill(struct filled *f, uint32_t want, const struct stage_progress *pr
 {
 	uint64_t keep = margin();
 	uint32_t found = 0;
-	int err = 0;
+	int err = f->base ? 0 : -ENOMEM;
 
 	while (!err && found < want) {
 		uint32_t missing = (want - found) * BLOCK, to = f->pages + missing;
