@@ -197,13 +197,29 @@ static void open_range(struct execution *x)
 	queue_wake(x->q);
 }
 
+static bool meets_wanted(const struct plan_window *w, const uint64_t *bits)
+{
+	for (uint32_t b = window_first_block(w); b < window_end_block(w); b++)
+		if (bits[b / 64] >> (b % 64) & 1)
+			return true;
+	return false;
+}
+
 static void claim(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
+	uint64_t *bits = mem_zalloc((node_blocks(x->q->node) + 63) / 64, sizeof(*bits));
 
+	/* Without the memory nobody is made way for. A range was looked at when it was closed. */
+	if (bits && !plan->is_range)
+		queue_wanted(x->q, plan, bits);
 	for (size_t i = 0; i < plan->chosen_count; i++) {
 		struct plan_window *w = &plan->chosen[i];
 
+		if (!plan->is_range && !w->taken && bits && meets_wanted(w, bits)) {
+			window_give_up(x, w);
+			continue;
+		}
 		if (!plan->is_range &&
 		    node_claim(x->q->node, window_first_block(w),
 			       window_end_block(w) - window_first_block(w), plan)) {
@@ -214,6 +230,7 @@ static void claim(struct execution *x)
 		w->claimed = true;
 		SYNC_POINT("plan:window", w);
 	}
+	mem_free(bits);
 	SYNC_POINT("plan:claimed", plan);
 }
 
@@ -278,11 +295,15 @@ static uint64_t count_obtained(struct execution *x)
 		node_look(x->q->node, b, &block);
 		n += block.free == QUIRE_BLOCK_FRAMES;
 	}
-	if (plan->goal.owner && plan->closed)
-		return n == blocks && !plan_take(plan, plan->from * QUIRE_BLOCK_FRAMES,
-						 blocks * QUIRE_BLOCK_FRAMES)
-			       ? blocks
-			       : 0;
+	if (plan->goal.owner && plan->closed) {
+		int error = n == blocks ? plan_take(plan, plan->from * QUIRE_BLOCK_FRAMES,
+						    blocks * QUIRE_BLOCK_FRAMES)
+					: -EBUSY;
+
+		if (error == -ENOMEM && !x->stop)
+			x->stop = error;
+		return error ? 0 : blocks;
+	}
 	if (plan->goal.owner)
 		return plan->extents.n;
 	for (size_t i = 0; i < plan->chosen_count && !plan->is_range; i++)
@@ -423,6 +444,7 @@ int quire_plan_execute(struct quire_plan *plan, const struct quire_budget *budge
 		claim(&x);
 	rounds_take_free(&x);
 	x.r.obtained = count_obtained(&x);
+	error = error ? error : x.stop;
 	unclaim(&x);
 	open_range(&x);
 	/* Younger ones may go on; its own order still says who was in its way. */

@@ -442,9 +442,10 @@ void rounds_take_free(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
 	bool takes = plan->goal.owner && !plan->is_range;
-	int error;
+	int error = 0;
 
-	for (size_t i = 0; takes && !x->stop && i < plan->chosen_count; i++) {
+	/* Also where it ends early: what is free by then is obtained. */
+	for (size_t i = 0; takes && error != -ENOMEM && i < plan->chosen_count; i++) {
 		struct plan_window *w = &plan->chosen[i];
 
 		if (!w->claimed || w->failed || w->taken || !plan_window_is_free(plan, w))
@@ -454,7 +455,7 @@ void rounds_take_free(struct execution *x)
 		error = plan_take(plan, w->first, w->frames);
 		w->taken = !error;
 		SYNC_POINT("plan:taken", plan);
-		if (error == -ENOMEM)
+		if (error == -ENOMEM && !x->stop)
 			x->stop = error;
 	}
 }

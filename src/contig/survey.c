@@ -363,6 +363,33 @@ static int look_around(struct survey *s, uint32_t blocks)
 	return error ? error : survey_learned(s);
 }
 
+/*
+ * What stays is not live. A folio of which one frame stays, stays as a whole: a frame may have been
+ * learned when no folio was there yet, and a folio may have changed since it was looked at.
+ */
+static void leave_fixed(struct slide_block *b)
+{
+	uint64_t both = 0;
+	unsigned i, end;
+
+	for (unsigned w = 0; w < BLOCK_WORDS; w++)
+		both |= b->live.word[w] & b->fixed.word[w];
+	for (i = 0; both && i < QUIRE_BLOCK_FRAMES; i = end) {
+		end = i + 1;
+		if (!bits_test(&b->head, i))
+			continue;
+		while (end < QUIRE_BLOCK_FRAMES && bits_test(&b->live, end) &&
+		       !bits_test(&b->head, end))
+			end++;
+		if (!bits_span_clear(&b->fixed, i, end))
+			bits_span_set(&b->fixed, i, end);
+	}
+	for (unsigned w = 0; w < BLOCK_WORDS; w++) {
+		b->live.word[w] &= ~b->fixed.word[w];
+		b->head.word[w] &= ~b->fixed.word[w];
+	}
+}
+
 int survey(struct quire_plan *plan, struct survey *s)
 {
 	uint32_t blocks = node_blocks(plan->q->node);
@@ -393,9 +420,6 @@ int survey(struct quire_plan *plan, struct survey *s)
 	if (s->blocker_count)
 		qsort(s->blocker, s->blocker_count, sizeof(*s->blocker), by_frame);
 	for (uint32_t b = 0; s->slide && b < blocks; b++)
-		for (unsigned w = 0; w < BLOCK_WORDS; w++) {
-			s->slide[b].live.word[w] &= ~s->slide[b].fixed.word[w];
-			s->slide[b].head.word[w] &= ~s->slide[b].fixed.word[w];
-		}
+		leave_fixed(&s->slide[b]);
 	return 0;
 }

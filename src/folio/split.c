@@ -85,7 +85,8 @@ static int take(struct split *s)
 	do {
 		if (word & QUIRE_DEAD_)
 			return refused(s, QUIRE_REASON_STALE, -ESTALE);
-		if (word & QUIRE_ISOLATED_)
+		/* Of another order: somebody else has split it since that was read. */
+		if ((word & QUIRE_ISOLATED_) || word_order(word) != s->old)
 			return refused(s, QUIRE_REASON_ISOLATED, -EAGAIN);
 	} while (!word_step(s->folio, STEP_ISOLATE, &word, word | QUIRE_ISOLATED_));
 	SYNC_POINT("split:isolated", s->folio);
@@ -209,9 +210,10 @@ int quire_folio_split(struct quire_folio *folio, unsigned order, struct quire_fo
 	struct split s = { .folio = folio, .part = parts, .order = order };
 	int error;
 
+	if (parts)
+		*parts = NULL;
 	if (!folio || !parts)
 		return -EINVAL;
-	*parts = NULL;
 	s.q = folio->owner_->quire;
 	if (s.q->forked)
 		return -ENXIO;

@@ -83,7 +83,7 @@ static void remove_stale(const char *instances)
 {
 	DIR *dir = opendir(instances);
 	struct dirent *entry;
-	char path[2 * PATH_MAX];
+	char path[2 * PATH_MAX], err[8];
 
 	while (dir && (entry = readdir(dir))) {
 		char *end;
@@ -97,7 +97,8 @@ static void remove_stale(const char *instances)
 		    (pid != getpid() && (!kill((pid_t)pid, 0) || errno != ESRCH)))
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", instances, entry->d_name);
-		rmdir(path); /* refused where it is in use, also where we cannot see by whom */
+		(void)write_file(path, "events/enable", "0", err, sizeof(err));
+		rmdir(path);
 	}
 	if (dir)
 		closedir(dir);
