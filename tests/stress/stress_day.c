@@ -439,9 +439,13 @@ static void test_W28_a_day_in_minutes(void **state)
 	/* It is told who is in the way now and then, and it is rare. */
 	assert_true(short_of * 20 <= demands);
 	assert_int_equal(s.bad_choices + s.errors, 0);
-	assert_true(s.runs > 0 && s.events[QUIRE_EVENT_LOW] > 0);
-	/* It looks for a reason: less than once in two minutes, by day and by night. */
-	assert_true(looks * 2 <= minutes + 2 * s.steps + 2 * s.events[QUIRE_EVENT_TIME]);
+	/*
+	 * Of a day as a whole, with its night: it had something to do, and it looks for a reason,
+	 * less than once in two minutes. A few hours may have had nothing to do, or nothing else.
+	 */
+	assert_true(hours < 24 || (s.runs > 0 && s.events[QUIRE_EVENT_LOW] > 0));
+	assert_true(hours < 24 ||
+		    looks * 2 <= minutes + 2 * s.steps + 2 * s.events[QUIRE_EVENT_TIME]);
 	assert_int_equal(quire_background_stop(q, 0), 0);
 	refusing = false;
 	for (unsigned i = 0; i < PINS; i++)
