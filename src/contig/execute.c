@@ -123,13 +123,18 @@ static bool wait_turn(struct execution *x, uint64_t *until)
 /* --- claims and reservations --- */
 
 /* Is some of the range an older execution's, that waits for it? */
-static bool is_wanted(const struct execution *x, uint64_t *bits)
+static bool any_of(const uint64_t *bits, uint32_t from, uint32_t end)
 {
-	queue_wanted(x->q, x->plan, bits);
-	for (uint32_t b = x->plan->from; b < x->plan->end; b++)
+	for (uint32_t b = from; b < end; b++)
 		if (bits[b / 64] >> (b % 64) & 1)
 			return true;
 	return false;
+}
+
+static bool is_wanted(const struct execution *x, uint64_t *bits)
+{
+	queue_wanted(x->q, x->plan, bits);
+	return any_of(bits, x->plan->from, x->plan->end);
 }
 
 /* A range that others have: named, though whoever has it may be gone by now. */
@@ -197,26 +202,20 @@ static void open_range(struct execution *x)
 	queue_wake(x->q);
 }
 
-static bool meets_wanted(const struct plan_window *w, const uint64_t *bits)
-{
-	for (uint32_t b = window_first_block(w); b < window_end_block(w); b++)
-		if (bits[b / 64] >> (b % 64) & 1)
-			return true;
-	return false;
-}
-
 static void claim(struct execution *x)
 {
 	struct quire_plan *plan = x->plan;
-	uint64_t *bits = mem_zalloc((node_blocks(x->q->node) + 63) / 64, sizeof(*bits));
+	uint64_t *bits = NULL;
 
 	/* Without the memory nobody is made way for. A range was looked at when it was closed. */
-	if (bits && !plan->is_range)
+	if (!plan->is_range)
+		bits = mem_zalloc((node_blocks(x->q->node) + 63) / 64, sizeof(*bits));
+	if (bits)
 		queue_wanted(x->q, plan, bits);
 	for (size_t i = 0; i < plan->chosen_count; i++) {
 		struct plan_window *w = &plan->chosen[i];
 
-		if (!plan->is_range && !w->taken && bits && meets_wanted(w, bits)) {
+		if (bits && !w->taken && any_of(bits, window_first_block(w), window_end_block(w))) {
 			window_give_up(x, w);
 			continue;
 		}
