@@ -183,8 +183,10 @@ static void give_birth(struct split *s)
 static int split(struct split *s)
 {
 	struct quire_owner *owner = s->folio->owner_;
-	int error = take(s), entered;
+	int error, entered;
 
+	SYNC_POINT("split:prepared", s->folio);
+	error = take(s);
 	if (error)
 		return error;
 	entered = owner_enter(owner);

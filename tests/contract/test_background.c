@@ -193,6 +193,34 @@ static void test_W3_a_run_taken_below_the_mark_wakes(void **state)
 	bed_end(&bed);
 }
 
+/* Nobody can get the blocks of a node that is offline: they are not the runs that are wanted. */
+static void test_W3_runs_of_a_node_that_is_offline_are_not_ready(void **state)
+{
+	const struct quire_node_options node[2] = { { .bytes = 8u << 20 }, { .bytes = 8u << 20 } };
+	struct item one[4], big[3];
+	struct probe p;
+	struct quire *q;
+	uint64_t next;
+
+	(void)state;
+	assert_int_equal(quire_create(QUIRE_OPTIONS(.nodes = 2, .node = node), &q), 0);
+	make_probe(q, "with", OP_NONE, &p);
+	for (uint32_t b = 0; b < 4; b++)
+		place(&p, &one[b], 0, quire_frame(b * 512), b);
+	assert_int_equal(quire_node_offline(q, 1), 0);
+	START(q, .runs_low = 3, .runs_high = 3);
+	(void)steps(q, &next);
+	assert_int_equal(seen(q).runs, 3);
+	assert_int_equal(seen(q).runs_free, 3);
+	for (unsigned i = 0; i < 3; i++)
+		place(&p, &big[i], 9, ANYWHERE, 10 + i);
+	drop_row(big, 3);
+	assert_row_intact(one, 4);
+	drop_row(one, 4);
+	assert_int_equal(quire_background_stop(q, 0), 0);
+	end_quire(q);
+}
+
 static void test_W3_a_folio_without_a_place_wakes(void **state)
 {
 	struct quire_folio *none;
@@ -1222,6 +1250,7 @@ int main(void)
 		TEST(test_W28_a_thread_keeps_runs_ready),
 		TEST(test_W3_sleeps_without_a_limit_while_nothing_is_wanted),
 		TEST(test_W3_a_run_taken_below_the_mark_wakes),
+		TEST(test_W3_runs_of_a_node_that_is_offline_are_not_ready),
 		TEST(test_W3_a_folio_without_a_place_wakes),
 		TEST(test_W3_runs_of_several_blocks_are_watched_too),
 		TEST(test_W3_a_released_pin_ends_the_wait),

@@ -599,6 +599,48 @@ static void test_W6_a_budget_ends_a_run_and_what_was_moved_stays(void **state)
 	field_end(&f);
 }
 
+static unsigned larger_ones;
+
+static int put_a_larger_one(void *arg, const struct quire_result *so_far)
+{
+	struct quire_owner *owner = arg;
+	struct quire_folio *folio;
+
+	(void)so_far;
+	if (!quire_folio_create_with(
+		    owner, QUIRE_FOLIO(.order = 3, .at_set = 1, .at = quire_frame(0)), &folio))
+		larger_ones++;
+	return 0;
+}
+
+/*
+ * Somebody has a frame when it is looked at, and by the next look it is the head of a folio of
+ * eight frames: all of that folio stays, and the run goes around it.
+ */
+static void test_W5_a_frame_that_stays_is_of_a_folio_that_stays(void **state)
+{
+	struct quire *q = make_quire(2);
+	struct item one;
+	struct probe p;
+	struct quire_plan *plan;
+	struct quire_result r;
+
+	(void)state;
+	make_probe(q, "with", OP_NONE, &p);
+	place(&p, &one, 0, quire_frame(1000), 1);
+	plan = run_of(q, 900, 1, NULL);
+	r = run(plan,
+		QUIRE_BUDGET(.mode = QUIRE_ASYNC, .mode_set = 1, .progress = put_a_larger_one,
+			     .arg = p.owner),
+		0);
+	assert_int_equal(r.obtained, 1);
+	assert_int_equal(larger_ones, 1);
+	quire_plan_destroy(plan);
+	assert_intact(&one);
+	drop(&one);
+	end_quire(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -617,6 +659,7 @@ int main(void)
 		TEST(test_W5_a_frame_that_somebody_took_is_not_taken_twice),
 		TEST(test_W5_each_step_of_an_extent_fails_once),
 		TEST(test_W6_a_budget_ends_a_run_and_what_was_moved_stays),
+		TEST(test_W5_a_frame_that_stays_is_of_a_folio_that_stays),
 	};
 
 	return cmocka_run_group_tests_name("extents", tests, NULL, NULL);

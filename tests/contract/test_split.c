@@ -580,6 +580,39 @@ static void test_HE6_not_while_it_moves(void **state)
 	}
 }
 
+struct halves {
+	struct quire_folio *folio, *half[2];
+	int code;
+};
+
+static void split_in_half(void *arg)
+{
+	struct halves *h = arg;
+
+	no_points();
+	h->code = quire_folio_split(h->folio, quire_folio_order(h->folio) - 1, h->half, NULL);
+}
+
+/* One reference that two think they have: the second one's order is no more, and it is told so. */
+static void test_HE6_a_split_of_what_was_split_meanwhile_is_tried_again(void **state)
+{
+	struct rig *r = rig_start(OP_NONE, 3, 0, ANYWHERE);
+	struct halves h = { .folio = r->whole.folio };
+
+	(void)state;
+	at_point_nth("split:prepared", r->whole.folio, 1, 1, split_in_half, &h);
+	assert_int_equal(try_split(r), -EAGAIN);
+	assert_int_equal(h.code, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(quire_folio_order(h.half[i]), 2);
+		quire_folio_put(h.half[i]);
+	}
+	r->whole.folio = NULL;
+	assert_int_equal(quire_reclaim(r->q), 0);
+	assert_frames_free(r->q, 4 * 512);
+	end_quire(r->q);
+}
+
 /* --- against others, step by step ---------------------------------------------------------- */
 
 struct race {
@@ -1050,6 +1083,7 @@ int main(void)
 		TEST(test_HE6_no_split_begins_while_a_detach_waits),
 		TEST(test_HE6_pins_and_references_are_named),
 		TEST(test_HE6_not_while_it_moves),
+		TEST(test_HE6_a_split_of_what_was_split_meanwhile_is_tried_again),
 		TEST(test_HE6_who_comes_first_keeps_the_whole),
 		TEST(test_HE6_a_reference_after_the_scan_is_seen),
 		TEST(test_HE6_who_comes_later_waits_and_sees_the_part),
