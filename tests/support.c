@@ -805,3 +805,17 @@ bool two_here(const struct two *two, const void *address)
 	return address && address == quire_folio_content(two->it.folio) &&
 	       content_is(address, two->it.cookie, 4096);
 }
+
+unsigned arenas_mapped(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned n = 0;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		n += strstr(line, "memfd:quire") != NULL;
+	CHECK(maps != NULL);
+	if (maps)
+		fclose(maps);
+	return n;
+}

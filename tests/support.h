@@ -288,4 +288,7 @@ void two_end(struct two *two);
 /* Is this the folio's address, and its content there? */
 bool two_here(const struct two *two, const void *address);
 
+/* How many mappings of memory files of quires this process has. */
+unsigned arenas_mapped(void);
+
 #endif

@@ -238,19 +238,25 @@ static int begin(struct background *b, const struct quire_background_options *op
 	return 0;
 }
 
-int quire_background_start(struct quire *q, const struct quire_background_options *options)
+/* May this thread start or stop what works in the background? */
+static int may_change(const struct quire *q)
 {
-	struct background *b;
-	uint32_t off = LIFE_OFF;
-	int error;
-
 	if (!q)
 		return -EINVAL;
 	if (q->forked)
 		return -ENXIO;
+	return is_ours(q->background) ? -EDEADLK : 0;
+}
+
+int quire_background_start(struct quire *q, const struct quire_background_options *options)
+{
+	struct background *b;
+	uint32_t off = LIFE_OFF;
+	int error = may_change(q);
+
+	if (error)
+		return error;
 	b = q->background;
-	if (is_ours(b))
-		return -EDEADLK;
 	if (!compare_exchange(&b->life, &off, (uint32_t)LIFE_STARTING))
 		return -EALREADY;
 	error = begin(b, options);
@@ -281,14 +287,11 @@ int quire_background_stop(struct quire *q, uint64_t deadline_ns)
 	struct background *b;
 	uint32_t life;
 	uint64_t by;
+	int error = may_change(q);
 
-	if (!q)
-		return -EINVAL;
-	if (q->forked)
-		return -ENXIO;
+	if (error)
+		return error;
 	b = q->background;
-	if (is_ours(b))
-		return -EDEADLK;
 	by = end_of(q, deadline_ns);
 	for (;;) {
 		life = life_of(b);

@@ -180,6 +180,15 @@ static bool can_pay(const uint64_t *budget, const struct price *price, unsigned 
 	return true;
 }
 
+static void pay(uint64_t *budget, const struct price *price, unsigned top,
+		struct oracle_verdict *verdict)
+{
+	for (unsigned j = 0; j <= top; j++)
+		budget[j] -= price->whole[j];
+	verdict->runs++;
+	verdict->frames += price->in_use;
+}
+
 int oracle_judge(const struct oracle_arena *arena, uint64_t count, struct oracle_verdict *verdict,
 		 uint8_t *taken)
 {
@@ -211,10 +220,7 @@ int oracle_judge(const struct oracle_arena *arena, uint64_t count, struct oracle
 			v.skipped++;
 			continue;
 		}
-		for (unsigned j = 0; j <= top; j++)
-			budget[j] -= p->whole[j];
-		v.runs++;
-		v.frames += p->in_use;
+		pay(budget, p, top, &v);
 		if (taken)
 			taken[p->number] = 1;
 	}
@@ -267,10 +273,7 @@ int oracle_judge_range(const struct oracle_arena *arena, uint32_t first, uint32_
 			v.skipped++;
 			continue;
 		}
-		for (unsigned j = 0; j <= top; j++)
-			budget[j] -= p->whole[j];
-		v.runs++;
-		v.frames += p->in_use;
+		pay(budget, p, top, &v);
 		if (taken)
 			taken[p->number] = 1;
 	}

@@ -362,19 +362,6 @@ static unsigned entries(const char *folder)
 	return n;
 }
 
-static unsigned arenas(void)
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	unsigned n = 0;
-	char line[512];
-
-	while (maps && fgets(line, sizeof(line), maps))
-		n += strstr(line, "memfd:quire") != NULL;
-	if (maps)
-		fclose(maps);
-	return n;
-}
-
 /* A wait without an end is no failing call: it is for tests that wake it. */
 static int in_time(const char *call)
 {
@@ -409,7 +396,7 @@ static unsigned live(uint64_t nth, int err, bool *fired)
 	finish(l);
 	CHECK(entries("/proc/self/fd") == files);
 	CHECK(entries(ask_folder) == sockets);
-	CHECK(arenas() == 0);
+	CHECK(arenas_mapped() == 0);
 	return l->bad;
 }
 

@@ -136,20 +136,6 @@ static int next_file(void)
 	return fd;
 }
 
-static unsigned arenas_mapped(void)
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	unsigned n = 0;
-	char line[512];
-
-	while (maps && fgets(line, sizeof(line), maps))
-		n += strstr(line, "memfd:quire") != NULL;
-	CHECK(maps != NULL);
-	if (maps)
-		fclose(maps);
-	return n;
-}
-
 /* Nothing is left of a quire that was not made, and of one that was and is gone. */
 static int create(const struct quire_options *options, struct quire *q, uint64_t frames)
 {
